@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Documents of the records dialect: create, get, change, delete. Lists are in document_list.c. */
+#include "api/api.h"
+#include "api/rules.h"
+#include "base/json.h"
+#include "core/library.h"
+#include "store/link.h"
+
+#define SIZE_MAX_JSON ((int64_t)1 << 53)
+
+struct document_in {
+    struct value name, mime_type, storage_path, size_bytes, description, folder, tags;
+};
+
+#define NAME(flag)                                                                                 \
+    {.name = "name", .type = FIELD_TEXT, .flags = (flag), .min = 1, .max = 255,                    \
+     .offset = offsetof(struct document_in, name), .help = "Display name",                         \
+     .example = "\"Acme-NDA-2026.pdf\""}
+#define MIME_TYPE(flag)                                                                            \
+    {.name = "mime_type", .type = FIELD_TEXT, .flags = (flag), .min = 3, .max = 255,               \
+     .offset = offsetof(struct document_in, mime_type), .rule = rule_media_type,                   \
+     .help = "Media type (RFC 6838)", .example = "\"application/pdf\""}
+#define DESCRIPTION                                                                                \
+    {.name = "description", .type = FIELD_TEXT, .flags = FIELD_NULLABLE | FIELD_LINES,             \
+     .max = 4000, .offset = offsetof(struct document_in, description),                             \
+     .help = "Free text", .example = "null"}
+#define FOLDER                                                                                     \
+    {.name = "folder", .type = FIELD_TEXT, .flags = FIELD_NULLABLE, .min = 1, .max = 1024,         \
+     .offset = offsetof(struct document_in, folder), .rule = rule_folder,                          \
+     .help = "Absolute folder path; made on demand", .example = "\"/clients/acme/ndas\""}
+#define TAGS                                                                                       \
+    {.name = "tags", .type = FIELD_TEXTS, .flags = FIELD_NULLABLE, .min = 1, .max = 64,            \
+     .max_items = 50, .offset = offsetof(struct document_in, tags),                                \
+     .help = "Tags; the order is kept, repeats are dropped",                                       \
+     .example = "[\"nda\",\"confidentiality\"]"}
+
+const struct field document_create_body[] = {
+    NAME(FIELD_REQUIRED),
+    MIME_TYPE(FIELD_REQUIRED),
+    {.name = "storage_path", .type = FIELD_TEXT, .flags = FIELD_REQUIRED, .min = 1, .max = 1024,
+     .offset = offsetof(struct document_in, storage_path), .rule = rule_storage_path,
+     .help = "Name of the bytes in the workspace's own name space; unique",
+     .example = "\"workspaces/ws_123/documents/new-upload.pdf\""},
+    {.name = "size_bytes", .type = FIELD_INT, .flags = FIELD_NULLABLE, .min = 0,
+     .max = SIZE_MAX_JSON - 1, .offset = offsetof(struct document_in, size_bytes),
+     .help = "Size; the real one takes its place when the bytes arrive", .example = "183204"},
+    DESCRIPTION,
+    FOLDER,
+    TAGS,
+    {0},
+};
+const size_t document_create_body_size = sizeof(struct document_in);
+
+const struct field document_update_body[] = {
+    NAME(0), MIME_TYPE(0), DESCRIPTION, FOLDER, TAGS, {0},
+};
+const size_t document_update_body_size = sizeof(struct document_in);
+
+struct get_query {
+    struct value download;
+};
+const struct field document_get_query[] = {
+    {.name = "download", .type = FIELD_BOOL, .offset = offsetof(struct get_query, download),
+     .help = "false leaves download_url and download_url_expires_at out", .example = "true"},
+    {0},
+};
+const size_t document_get_query_size = sizeof(struct get_query);
+
+struct delete_query {
+    struct value hard;
+};
+const struct field document_delete_query[] = {
+    {.name = "hard", .type = FIELD_BOOL, .offset = offsetof(struct delete_query, hard),
+     .help = "true: the bytes are gone before the answer; needs admin:documents",
+     .example = "false"},
+    {0},
+};
+const size_t document_delete_query_size = sizeof(struct delete_query);
+
+static json_t *
+tags_json(const struct document *d)
+{
+    json_t *tags = json_array();
+
+    for (size_t i = 0; i < d->n_tags; i++)
+        (void)json_array_append_new(tags, json_text(d->tags[i]));
+    return tags;
+}
+
+json_t *
+api_document_json(const struct request *rq, const struct document *d)
+{
+    json_t *j = json_object();
+
+    api_set(j, "id", api_id(rq, &d->id, ID_DOCUMENT));
+    api_set(j, "name", json_text(d->name));
+    api_set(j, "description", json_text(d->description));
+    api_set(j, "mime_type", json_text(d->mime_type));
+    api_set(j, "size_bytes", api_number(d->size_bytes));
+    api_set(j, "storage_path", json_text(d->storage_path));
+    api_set(j, "folder", json_text(d->folder));
+    api_set(j, "tags", tags_json(d));
+    api_set(j, "created_by", api_id(rq, &d->created_by, ID_USER));
+    api_set(j, "created_at", api_time(id_time_ms(&d->id)));
+    api_set(j, "updated_at", api_time(d->updated_ms));
+    return j;
+}
+
+enum rc
+api_document_create(struct request *rq, struct tx *tx, struct reply *rp, struct err *err)
+{
+    const struct document_in *in = rq->body;
+    struct document d = {
+        .name = in->name.text,
+        .description = in->description.text,
+        .mime_type = in->mime_type.text,
+        .size_bytes = value_number(&in->size_bytes, -1),
+        .storage_path = in->storage_path.text,
+        .folder = in->folder.text,
+        .tags = in->tags.texts,
+        .n_tags = in->tags.n,
+    };
+    char text[ID_TEXT_LEN];
+    enum rc rc = library_register(tx, &rq->caller, &d, err);
+
+    if (rc)
+        return rc;
+    id_format(&d.id, ID_DOCUMENT, ID_RECORDS, text);
+    reply_header(rp, "Location", mem_printf(rp->pool, "/v1/documents/%s", text));
+    reply_data(rp, 201, api_document_json(rq, &d));
+    return RC_OK;
+}
+
+static enum rc
+set_links(const struct request *rq, struct tx *tx, const struct document *d, json_t *j,
+          struct err *err)
+{
+    json_t *list = json_array();
+    struct link *links;
+    size_t n = 0;
+    enum rc rc = link_of_document(tx, rq->caller.workspace.number, &d->id, &links, &n, err);
+
+    for (size_t i = 0; i < n; i++) {
+        json_t *item = json_object();
+
+        api_set(item, "entity_type", json_text(entity_type_name(links[i].entity_type)));
+        api_set(item, "entity_id", json_text(links[i].entity_id));
+        api_set(item, "role", json_text(links[i].role));
+        (void)json_array_append_new(list, item);
+    }
+    api_set(j, "linked_entities", list);
+    return rc;
+}
+
+static void
+set_download(const struct request *rq, const struct document *d, json_t *j)
+{
+    struct download_token t = {
+        .workspace = rq->caller.workspace.number,
+        .document_id = d->id,
+        /* in whole seconds, as it is shown */
+        .expires_ms = (rq->now_ms + rq->app->settings.url_life_ms) / 1000 * 1000,
+    };
+    const char *url =
+        d->has_blob
+            ? api_signed_url(rq, "download", signing_download(rq->pool, &rq->app->secret, &t))
+            : NULL;
+
+    api_set(j, "download_url", json_text(url));
+    api_set(j, "download_url_expires_at", api_time(url ? t.expires_ms : -1));
+}
+
+enum rc
+api_document_get(struct request *rq, struct tx *tx, struct reply *rp, struct err *err)
+{
+    const struct get_query *q = rq->query;
+    struct document d;
+    struct id id;
+    json_t *j;
+    enum rc rc;
+
+    rc = api_path_id(rq, 0, ID_DOCUMENT, &id, err);
+    if (!rc)
+        rc = document_read(tx, rq->caller.workspace.number, &id, &d, err);
+    if (rc)
+        return rc;
+    j = api_document_json(rq, &d);
+    reply_data(rp, 200, j);
+    rc = set_links(rq, tx, &d, j, err);
+    if (!rc && value_number(&q->download, 1))
+        set_download(rq, &d, j);
+    return rc;
+}
+
+/* name and mime_type can be changed but not taken away. */
+static enum rc
+refuse_null(const struct document_in *in, struct err *err)
+{
+    if (in->name.null)
+        return err_field(err, RC_INVALID, "name", "cannot be null");
+    if (in->mime_type.null)
+        return err_field(err, RC_INVALID, "mime_type", "cannot be null");
+    return RC_OK;
+}
+
+enum rc
+api_document_update(struct request *rq, struct tx *tx, struct reply *rp, struct err *err)
+{
+    const struct document_in *in = rq->body;
+    struct document before, after;
+    struct id id;
+    enum rc rc;
+
+    rc = refuse_null(in, err);
+    if (!rc)
+        rc = api_path_id(rq, 0, ID_DOCUMENT, &id, err);
+    if (!rc)
+        rc = document_read(tx, rq->caller.workspace.number, &id, &before, err);
+    if (rc)
+        return rc;
+    after = before;
+    if (in->name.given)
+        after.name = in->name.text;
+    if (in->mime_type.given)
+        after.mime_type = in->mime_type.text;
+    if (in->description.given)
+        after.description = in->description.text;
+    if (in->folder.given)
+        after.folder = in->folder.text;
+    if (in->tags.given) {
+        after.tags = in->tags.texts;
+        after.n_tags = in->tags.n;
+    }
+    rc = library_update(tx, &rq->caller, &before, &after, err);
+    if (!rc)
+        reply_data(rp, 200, api_document_json(rq, &after));
+    return rc;
+}
+
+static enum rc
+erase_outside(struct request *rq, void *arg, struct err *err)
+{
+    const struct library_removal *removal = arg;
+    struct blob_key key = {rq->caller.workspace.number, removal->purge.blob_id};
+    enum rc rc = blob_delete(rq->app->blobs, &key, err);
+
+    /* the purge job goes on trying; the client may, too */
+    return rc ? err_set(err, RC_UNAVAILABLE, "the bytes could not be erased") : RC_OK;
+}
+
+static enum rc
+erase_after(struct request *rq, struct tx *tx, void *arg, struct err *err)
+{
+    const struct library_removal *removal = arg;
+
+    return library_purged(tx, &rq->caller, &removal->purge, err);
+}
+
+static const struct second_act erase_act = {.outside = erase_outside, .after = erase_after};
+
+static json_t *
+references_json(const struct library_removal *removal)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < removal->n_references; i++) {
+        json_t *item = json_object();
+
+        api_set(item, "type", json_text(reference_type_name(removal->references[i].type)));
+        api_set(item, "id", json_text(removal->references[i].ref_id));
+        (void)json_array_append_new(list, item);
+    }
+    return list;
+}
+
+enum rc
+api_document_delete(struct request *rq, struct tx *tx, struct reply *rp, struct err *err)
+{
+    const struct delete_query *q = rq->query;
+    struct library_removal *removal = MEM_NEW(rp->pool, struct library_removal);
+    struct id id;
+    enum rc rc;
+
+    rc = api_path_id(rq, 0, ID_DOCUMENT, &id, err);
+    if (!rc)
+        rc = library_delete(tx, &rq->caller, &id, value_number(&q->hard, 0) != 0,
+                            rq->app->settings.purge_after_ms, removal, err);
+    if (rc == RC_IN_USE) {
+        rp->details = json_object();
+        api_set(rp->details, "references", references_json(removal));
+    }
+    if (rc)
+        return rc;
+    reply_empty(rp, 204);
+    if (removal->erase) {
+        rp->act = &erase_act;
+        rp->act_arg = removal;
+    }
+    return RC_OK;
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <time.h>
+
+#define DAY_MS ((int64_t)86400 * 1000)
+
+static int64_t
+read_ms(clockid_t which)
+{
+    struct timespec ts;
+
+    BUG_ON(clock_gettime(which, &ts) != 0);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+int64_t
+clock_wall_ms(void)
+{
+    return read_ms(CLOCK_REALTIME);
+}
+
+int64_t
+clock_mono_ms(void)
+{
+    return read_ms(CLOCK_MONOTONIC);
+}
+
+int64_t
+clock_next_day_ms(int64_t ms)
+{
+    return (ms / DAY_MS + 1) * DAY_MS;
+}
+
+void
+clock_format(int64_t ms, char out[CLOCK_TEXT_LEN])
+{
+    time_t s = (time_t)(ms / 1000 - (ms % 1000 < 0));
+    struct tm tm;
+
+    if (!gmtime_r(&s, &tm) || strftime(out, CLOCK_TEXT_LEN, "%Y-%m-%dT%H:%M:%SZ", &tm) != 20)
+        (void)snprintf(out, CLOCK_TEXT_LEN, "9999-12-31T23:59:59Z");
+}
+
+/* Reads exactly `n` digits at *p into *v and moves on. */
+static bool
+digits(const char **p, int n, int *v)
+{
+    int r = 0;
+
+    for (int i = 0; i < n; i++, (*p)++) {
+        if (**p < '0' || **p > '9')
+            return false;
+        r = r * 10 + (**p - '0');
+    }
+    *v = r;
+    return true;
+}
+
+static bool
+skip(const char **p, char c)
+{
+    if (**p != c)
+        return false;
+    (*p)++;
+    return true;
+}
+
+/* "Z" or "+hh:mm"; seconds east of UTC. A '+' arrives as a space when a query was not escaped. */
+static bool
+read_offset(const char **p, int *east)
+{
+    char sign = **p;
+    int h, m;
+
+    *east = 0;
+    if (sign == 'Z' || sign == 'z') {
+        (*p)++;
+        return true;
+    }
+    if (sign != '+' && sign != '-' && sign != ' ')
+        return false;
+    (*p)++;
+    if (!digits(p, 2, &h) || !skip(p, ':') || !digits(p, 2, &m) || h > 23 || m > 59)
+        return false;
+    *east = (h * 3600 + m * 60) * (sign == '-' ? -1 : 1);
+    return true;
+}
+
+static bool
+read_time(const char **p, struct tm *tm, int *east)
+{
+    if (**p != 'T' && **p != 't' && **p != ' ')
+        return false;
+    (*p)++;
+    if (!digits(p, 2, &tm->tm_hour) || !skip(p, ':') || !digits(p, 2, &tm->tm_min) ||
+        !skip(p, ':') || !digits(p, 2, &tm->tm_sec))
+        return false;
+    if (tm->tm_hour > 23 || tm->tm_min > 59 || tm->tm_sec > 60)
+        return false;
+    if (**p == '.') {
+        (*p)++;
+        if (**p < '0' || **p > '9')
+            return false;
+        while (**p >= '0' && **p <= '9')
+            (*p)++;
+    }
+    return read_offset(p, east);
+}
+
+bool
+clock_parse(const char *text, int64_t *ret_ms)
+{
+    struct tm tm = {0}, back;
+    const char *p = text;
+    int east = 0;
+    time_t s;
+
+    if (!digits(&p, 4, &tm.tm_year) || !skip(&p, '-') || !digits(&p, 2, &tm.tm_mon) ||
+        !skip(&p, '-') || !digits(&p, 2, &tm.tm_mday))
+        return false;
+    if (tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_mday < 1 || tm.tm_mday > 31)
+        return false;
+    if (*p && !read_time(&p, &tm, &east))
+        return false;
+    if (*p)
+        return false;
+    tm.tm_year -= 1900;
+    tm.tm_mon -= 1;
+    back = tm;
+    s = timegm(&back);
+    if (back.tm_mday != tm.tm_mday && tm.tm_sec != 60)
+        return false; /* 31 February */
+    *ret_ms = ((int64_t)s - east) * 1000;
+    return true;
+}

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/crypto.h"
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/sha.h>
+
+#include "base/rand.h"
+#include "base/text.h"
+
+#define GCM_NONCE 12
+#define GCM_TAG 16
+#define HMAC_BLOCK 64
+
+struct sha256 {
+    EVP_MD_CTX *ctx;
+};
+
+struct sha256 *
+sha256_new(void)
+{
+    struct sha256 *s = MEM_NEW(NULL, struct sha256);
+
+    s->ctx = EVP_MD_CTX_new();
+    BUG_ON(!s->ctx || EVP_DigestInit_ex(s->ctx, EVP_sha256(), NULL) != 1);
+    return s;
+}
+
+void
+sha256_add(struct sha256 *s, const void *bytes, size_t len)
+{
+    BUG_ON(EVP_DigestUpdate(s->ctx, bytes, len) != 1);
+}
+
+void
+sha256_done(struct sha256 **s, uint8_t out[SHA256_LEN])
+{
+    BUG_ON(EVP_DigestFinal_ex((*s)->ctx, out, NULL) != 1);
+    sha256_free(s);
+}
+
+void
+sha256_free(struct sha256 **s)
+{
+    if (!*s)
+        return;
+    EVP_MD_CTX_free((*s)->ctx);
+    (void)talloc_free(*s);
+    *s = NULL;
+}
+
+void
+crypto_sha256(const void *bytes, size_t len, uint8_t out[SHA256_LEN])
+{
+    BUG_ON(!SHA256(bytes, len, out));
+}
+
+/*
+ * The plain construction of RFC 2104 over the one-shot hash: OpenSSL 3's EVP_MAC spends several
+ * times the hash on fetching and contexts, and this runs once a request.
+ */
+void
+crypto_hmac(const uint8_t key[SHA256_LEN], const void *bytes, size_t len, uint8_t out[SHA256_LEN])
+{
+    uint8_t stack[HMAC_BLOCK + 512], outer[HMAC_BLOCK + SHA256_LEN], *inner = stack;
+
+    if (len > 512)
+        inner = mem_zalloc(NULL, HMAC_BLOCK + len);
+    memset(inner, 0x36, HMAC_BLOCK);
+    memset(outer, 0x5c, HMAC_BLOCK);
+    for (int i = 0; i < SHA256_LEN; i++) {
+        inner[i] ^= key[i];
+        outer[i] ^= key[i];
+    }
+    if (len)
+        memcpy(inner + HMAC_BLOCK, bytes, len);
+    crypto_sha256(inner, HMAC_BLOCK + len, outer + HMAC_BLOCK);
+    crypto_sha256(outer, sizeof(outer), out);
+    explicit_bzero(inner, HMAC_BLOCK);
+    explicit_bzero(outer, sizeof(outer));
+    if (inner != stack)
+        (void)talloc_free(inner);
+}
+
+/* HKDF-Expand of one block; the secret is uniformly random already, so Extract adds nothing. */
+void
+crypto_derive(const uint8_t secret[SHA256_LEN], const void *label, size_t label_len,
+              uint8_t out[SHA256_LEN])
+{
+    uint8_t info[512 + 1];
+
+    BUG_ON(label_len > 512);
+    memcpy(info, label, label_len);
+    info[label_len] = 1;
+    crypto_hmac(secret, info, label_len + 1, out);
+}
+
+bool
+crypto_equal(const void *a, const void *b, size_t len)
+{
+    return CRYPTO_memcmp(a, b, len) == 0;
+}
+
+void
+crypto_seal(TALLOC_CTX *pool, const uint8_t key[SHA256_LEN], const void *bytes, size_t len,
+            uint8_t **ret, size_t *ret_len)
+{
+    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    uint8_t *p = mem_zalloc(pool, GCM_NONCE + len + GCM_TAG);
+    int n = 0, tail = 0;
+
+    BUG_ON(!ctx || len > INT32_MAX);
+    rand_bytes(p, GCM_NONCE);
+    BUG_ON(EVP_EncryptInit_ex(ctx, EVP_aes_256_gcm(), NULL, key, p) != 1);
+    BUG_ON(EVP_EncryptUpdate(ctx, p + GCM_NONCE, &n, bytes, (int)len) != 1);
+    BUG_ON(EVP_EncryptFinal_ex(ctx, p + GCM_NONCE + n, &tail) != 1 || (size_t)(n + tail) != len);
+    BUG_ON(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_GET_TAG, GCM_TAG, p + GCM_NONCE + len) != 1);
+    EVP_CIPHER_CTX_free(ctx);
+    *ret = p;
+    *ret_len = GCM_NONCE + len + GCM_TAG;
+}
+
+bool
+crypto_open(TALLOC_CTX *pool, const uint8_t key[SHA256_LEN], const void *bytes, size_t len,
+            uint8_t **ret, size_t *ret_len)
+{
+    const uint8_t *p = bytes;
+    uint8_t tag[GCM_TAG], *plain;
+    EVP_CIPHER_CTX *ctx;
+    size_t body;
+    int n = 0, tail = 0;
+    bool ok;
+
+    if (len < GCM_NONCE + GCM_TAG || len > INT32_MAX)
+        return false;
+    body = len - GCM_NONCE - GCM_TAG;
+    plain = mem_zalloc(pool, body + 1);
+    memcpy(tag, p + GCM_NONCE + body, GCM_TAG);
+    ctx = EVP_CIPHER_CTX_new();
+    BUG_ON(!ctx || EVP_DecryptInit_ex(ctx, EVP_aes_256_gcm(), NULL, key, p) != 1);
+    ok = EVP_DecryptUpdate(ctx, plain, &n, p + GCM_NONCE, (int)body) == 1 &&
+         EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_SET_TAG, GCM_TAG, tag) == 1 &&
+         EVP_DecryptFinal_ex(ctx, plain + n, &tail) == 1;
+    EVP_CIPHER_CTX_free(ctx);
+    if (!ok)
+        return false;
+    *ret = plain;
+    *ret_len = body;
+    return true;
+}
+
+void
+crypto_hex(const void *bytes, size_t len, char *out)
+{
+    static const char digits[] = "0123456789abcdef";
+    const uint8_t *p = bytes;
+
+    for (size_t i = 0; i < len; i++) {
+        *out++ = digits[p[i] >> 4];
+        *out++ = digits[p[i] & 15];
+    }
+    *out = '\0';
+}
+
+bool
+crypto_unhex(const char *text, void *out, size_t len)
+{
+    uint8_t *p = out;
+
+    if (strlen(text) != 2 * len)
+        return false;
+    for (size_t i = 0; i < len; i++) {
+        int hi = text_hex(text[2 * i]), lo = text_hex(text[2 * i + 1]);
+
+        if (hi < 0 || lo < 0)
+            return false;
+        p[i] = (uint8_t)(hi << 4 | lo);
+    }
+    return true;
+}
+
+char *
+crypto_base64url(TALLOC_CTX *pool, const void *bytes, size_t len)
+{
+    char *out = mem_zalloc(pool, (len + 2) / 3 * 4 + 1);
+    int n = EVP_EncodeBlock((unsigned char *)out, bytes, (int)len);
+
+    while (n > 0 && out[n - 1] == '=')
+        out[--n] = '\0';
+    for (int i = 0; i < n; i++) {
+        if (out[i] == '+')
+            out[i] = '-';
+        else if (out[i] == '/')
+            out[i] = '_';
+    }
+    return out;
+}
+
+bool
+crypto_unbase64url(TALLOC_CTX *pool, const char *text, uint8_t **ret, size_t *ret_len)
+{
+    size_t len = strlen(text), padded = (len + 3) / 4 * 4;
+    char *plain = mem_zalloc(pool, padded + 1);
+    uint8_t *out = mem_zalloc(pool, padded + 1);
+    int n;
+
+    for (size_t i = 0; i < padded; i++) {
+        char c = i < len ? text[i] : '=';
+
+        plain[i] = c == '-' ? '+' : c == '_' ? '/' : c;
+        if (i < len && strchr("+/=", c))
+            return false;
+    }
+    n = EVP_DecodeBlock(out, (const unsigned char *)plain, (int)padded);
+    if (n < 0 || len % 4 == 1)
+        return false;
+    *ret_len = (size_t)n - (padded - len);
+    /* one text for one value: unused bits must be zero */
+    if (!streq(crypto_base64url(pool, out, *ret_len), text))
+        return false;
+    *ret = out;
+    return true;
+}
+
+uint32_t
+crypto_crc32(const void *bytes, size_t len)
+{
+    const uint8_t *p = bytes;
+    uint32_t crc = 0xffffffffu;
+
+    for (size_t i = 0; i < len; i++) {
+        crc ^= p[i];
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc >> 1 ^ (0xedb88320u & (0u - (crc & 1u)));
+    }
+    return ~crc;
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * json: strict reading and compact writing of JSON (RFC 8259), over jansson.
+ *
+ * A json_t belongs to whoever holds its reference; json_auto_t drops it at the end of the scope.
+ */
+#ifndef BASE_JSON_H
+#define BASE_JSON_H
+#include <jansson.h>
+
+#include "base/base.h"
+
+#define JSON_DEPTH_MAX 32
+
+/* Call once, before any other use of jansson, so that its hashes cannot be guessed. */
+void json_start(void);
+
+/*
+ * Reads one whole text: UTF-8, no duplicate names, nothing behind it, at most JSON_DEPTH_MAX deep.
+ * MALFORMED otherwise. The caller owns *ret.
+ */
+MUST_CHECK enum rc json_read(const char *text, size_t len, json_t **ret, struct err *err);
+
+/* The compact text of `value`, in `pool`. */
+char *json_write(TALLOC_CTX *pool, const json_t *value, size_t *ret_len);
+
+/* A string, or null when `text` is NULL. The text is valid UTF-8: checked on its way in. */
+json_t *json_text(const char *text);
+
+/* {"name":"text"}, or {"name":true} when `text` is NULL. */
+char *json_member_text(TALLOC_CTX *pool, const char *name, const char *text);
+
+#endif

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * blob: the bytes of documents, addressed by a key of ours.
+ *
+ *  I1  A blob appears whole at blob_write_finish(), or never.
+ *  I2  A key is written once; there is no overwrite, so a reader needs no lock.
+ *  I3  blob_delete() of an absent key succeeds: retries are safe.
+ *  I4  In a store with BLOB_DURABLE, RC_OK of blob_write_finish() and blob_delete() is on disk.
+ *  I5  A failed sync is never repeated. After a directory could not be synced (COMMIT_UNKNOWN) the
+ *      store answers UNAVAILABLE to every further finish and delete: what the disk holds is known
+ *      only to the next start, so the caller should end the process.
+ *  I6  A client's text never becomes part of a name.
+ *
+ * Threads: a store is shared. A writer or a reader is used by one thread at a time, not
+ * necessarily the same one. All calls may block on the disk.
+ *
+ * Not here: who may read a blob, which rows name it, when it is due for deletion.
+ */
+#ifndef BLOB_BLOB_H
+#define BLOB_BLOB_H
+#include "base/base.h"
+#include "base/crypto.h"
+#include "base/id.h"
+
+struct blob_store;
+struct blob_writer;
+struct blob_reader;
+
+struct blob_key {
+    int64_t workspace; /* its internal number, not negative */
+    struct id id;
+};
+
+struct blob_info {
+    int64_t size;
+    uint8_t sha256[SHA256_LEN];
+};
+
+enum blob_caps {
+    BLOB_HAS_FD = 1,  /* blob_reader_fd() gives a descriptor */
+    BLOB_DURABLE = 2, /* what was finished is still there after a crash */
+};
+
+/*
+ * Opens the store in the directory `dir`, which is made when its parent exists. The caller ends it
+ * with blob_store_free(), after all its readers and writers. One process at a time: the caller
+ * holds a lock. Errors: STORAGE_FULL, UNAVAILABLE (out of descriptors), IO (also when the file
+ * system can publish a file in no way that cannot replace another).
+ */
+MUST_CHECK enum rc blob_store_open_fs(const char *dir, struct blob_store **ret, struct err *err);
+
+/* A store in memory, for tests: empty at first, gone when freed. */
+MUST_CHECK enum rc blob_store_open_mem(struct blob_store **ret, struct err *err);
+
+void blob_store_free(struct blob_store **store);
+
+/* The driver's name as written in the configuration: "fs", "mem". */
+const char *blob_store_name(const struct blob_store *store);
+
+/* enum blob_caps, or'ed. */
+unsigned blob_store_caps(const struct blob_store *store);
+
+/* Bytes that can still be written; INT64_MAX when there is no bound, 0 when it cannot be told. */
+int64_t blob_store_free_bytes(struct blob_store *store);
+
+/*
+ * Starts a blob. On RC_OK the caller owns *ret and ends it with blob_writer_free(), which discards
+ * the bytes unless blob_write_finish() succeeded before. That the key is new is checked only at
+ * the finish. Errors: STORAGE_FULL, UNAVAILABLE, IO.
+ */
+MUST_CHECK enum rc blob_write_open(struct blob_store *store, const struct blob_key *key,
+                                   struct blob_writer **ret, struct err *err);
+
+/*
+ * Appends all `len` bytes. After a failure the writer can only be freed; further calls return the
+ * same code. Errors: STORAGE_FULL, IO.
+ */
+MUST_CHECK enum rc blob_write(struct blob_writer *w, const void *bytes, size_t len,
+                              struct err *err);
+
+/* Bytes taken so far. */
+int64_t blob_writer_size(const struct blob_writer *w);
+
+/*
+ * Makes the blob durable, then visible, and tells its size and SHA-256. Once only. On failure the
+ * key does not exist and the writer can only be freed; with COMMIT_UNKNOWN (I5) it may be back
+ * after a crash. Errors: CONFLICT (the key exists; its blob is untouched), STORAGE_FULL,
+ * UNAVAILABLE, IO, COMMIT_UNKNOWN.
+ */
+MUST_CHECK enum rc blob_write_finish(struct blob_writer *w, struct blob_info *ret, struct err *err);
+
+void blob_writer_free(struct blob_writer **w);
+
+/*
+ * Opens a blob for reading; the caller ends *ret with blob_reader_free(). The reader stays good
+ * when the blob is deleted meanwhile. Errors: NOT_FOUND, UNAVAILABLE, IO.
+ */
+MUST_CHECK enum rc blob_read_open(struct blob_store *store, const struct blob_key *key,
+                                  struct blob_reader **ret, struct err *err);
+
+int64_t blob_reader_size(const struct blob_reader *r);
+
+/*
+ * Reads min(room, size - offset) bytes from `offset` (0 at and past the end) and says how many.
+ * Never fewer: a blob that turns out shorter than its size is an error. Errors: IO.
+ */
+MUST_CHECK enum rc blob_read(struct blob_reader *r, int64_t offset, void *into, size_t room,
+                             size_t *ret_len, struct err *err);
+
+/*
+ * A descriptor of the whole blob from offset 0, or -1 without BLOB_HAS_FD. Borrowed: it is closed
+ * with the reader; the caller may dup() it. Its file position is nobody's: use offsets.
+ */
+int blob_reader_fd(const struct blob_reader *r);
+
+void blob_reader_free(struct blob_reader **r);
+
+/* The size of a blob. Errors: NOT_FOUND, UNAVAILABLE, IO. */
+MUST_CHECK enum rc blob_stat(struct blob_store *store, const struct blob_key *key,
+                             int64_t *ret_size, struct err *err);
+
+/*
+ * Removes a blob for good; an absent key succeeds. Readers already open keep the bytes until they
+ * are freed. Errors: UNAVAILABLE, IO, COMMIT_UNKNOWN (I5; it may be back after a crash).
+ */
+MUST_CHECK enum rc blob_delete(struct blob_store *store, const struct blob_key *key,
+                               struct err *err);
+
+/* Gets one blob; `mtime_ms`: wall time of its last write. Anything but RC_OK ends the walk. */
+typedef enum rc blob_visit_fn(void *arg, const struct blob_key *key, int64_t size, int64_t mtime_ms,
+                              struct err *err);
+
+/* Gets the path, relative to the store's directory, of a file that is no blob of ours. */
+typedef void blob_stranger_fn(void *arg, const char *relative_path);
+
+/*
+ * Calls visit() for each blob, in no order; stranger may be NULL. visit() may delete blobs and
+ * write others; one that comes or goes during the walk may or may not be seen. Returns what
+ * visit() returned when that was not RC_OK. Errors of its own: UNAVAILABLE, IO.
+ */
+MUST_CHECK enum rc blob_each(struct blob_store *store, blob_visit_fn *visit,
+                             blob_stranger_fn *stranger, void *arg, struct err *err);
+
+/*
+ * Removes the temporary files that a crash left behind: those last written before the wall time
+ * `older_than_ms`. A live writer that has been silent for longer would lose its file too (its
+ * finish fails), so leave ample time. Errors: UNAVAILABLE, IO; *ret_removed counts in any case.
+ */
+MUST_CHECK enum rc blob_sweep_temporary(struct blob_store *store, int64_t older_than_ms,
+                                        size_t *ret_removed, struct err *err);
+
+#endif

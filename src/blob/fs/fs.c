@@ -1,0 +1,585 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * fs: blobs as files of one directory.
+ *
+ *   objects/ab/cd/<16 hex of the workspace>-<32 hex of the id>   ab, cd: last two bytes of the id
+ *   tmp/<32 hex>                                                 being written
+ *
+ *  I1  A file in objects/ is complete and on disk before it has that name; no call can replace it.
+ *  I2  A directory whose bit is set in known_middles (ab) or known_leaves (ab/cd) is itself on
+ *      disk, with all above it.
+ *  I3  No sync is called again after it failed: the kernel forgets what it could not write and
+ *      the second call succeeds. For a directory `broken` stands for that.
+ *  I4  Every name is resolved below a directory we hold open, and no symbolic link is followed.
+ *
+ * A file being written has no name (O_TMPFILE) where the file system offers that, so a crash
+ * leaves nothing to sweep.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "blob/fs/fs.h"
+
+/* Writing out a large stream begins while it comes in, so that the last sync is short. */
+#define FLUSH_EACH MIB(8)
+
+struct fs_writer {
+    struct blob_writer base;
+    int fd;
+    char tmp[ID_HEX + 1]; /* its name in tmp/, "" when it has none there */
+    int64_t flushed;      /* bytes handed to the disk early */
+};
+
+struct fs_reader {
+    struct blob_reader base;
+    int fd;
+};
+
+enum rc
+fs_fail(struct err *err, const char *what)
+{
+    switch (errno) {
+    case ENOSPC:
+    case EDQUOT:
+        return err_errno(err, RC_STORAGE_FULL, what);
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+        return err_errno(err, RC_UNAVAILABLE, what);
+    default:
+        return err_errno(err, RC_IO, what);
+    }
+}
+
+static enum rc
+sync_dir(struct fs_store *st, int fd, struct err *err)
+{
+    if (fsync(fd) == 0)
+        return RC_OK;
+    atomic_store(&st->broken, true);
+    return err_errno(err, RC_COMMIT_UNKNOWN, "syncing a blob directory");
+}
+
+static enum rc
+check_whole(struct fs_store *st, struct err *err)
+{
+    if (atomic_load(&st->broken))
+        return err_set(err, RC_UNAVAILABLE, "a blob directory could not be synced before");
+    return RC_OK;
+}
+
+/* --- names --- */
+
+static void
+blob_name(const struct blob_key *key, char out[NAME_HEX + 1])
+{
+    uint8_t workspace[WORKSPACE_HEX / 2];
+
+    for (int i = 0; i < WORKSPACE_HEX / 2; i++)
+        workspace[i] = (uint8_t)((uint64_t)key->workspace >> (56 - 8 * i));
+    crypto_hex(workspace, sizeof(workspace), out);
+    out[WORKSPACE_HEX] = '-';
+    crypto_hex(key->id.b, sizeof(key->id.b), out + WORKSPACE_HEX + 1);
+}
+
+static void
+tmp_name(char out[ID_HEX + 1])
+{
+    struct id id = id_new();
+
+    crypto_hex(id.b, sizeof(id.b), out);
+}
+
+/* --- leaf directories --- */
+
+static int
+open_dir(int parent, uint8_t number)
+{
+    char name[3];
+
+    crypto_hex(&number, 1, name);
+    return openat(parent, name, DIR_FLAGS);
+}
+
+/* Like open_dir(), making the directory when it is absent. */
+static int
+make_dir(int parent, uint8_t number)
+{
+    char name[3];
+
+    crypto_hex(&number, 1, name);
+    if (mkdirat(parent, name, 0700) && errno != EEXIST)
+        return -1;
+    return openat(parent, name, DIR_FLAGS);
+}
+
+/* Opens the leaf of `key` if there is one: NOT_FOUND when not. */
+static enum rc
+leaf_open(struct fs_store *st, const struct blob_key *key, int *ret, struct err *err)
+{
+    SCOPED_FD middle = open_dir(st->objects, key->id.b[14]);
+
+    if (middle >= 0)
+        *ret = open_dir(middle, key->id.b[15]);
+    if (middle >= 0 && *ret >= 0)
+        return RC_OK;
+    if (errno == ENOENT)
+        return err_set(err, RC_NOT_FOUND, "no such blob: its directory is absent");
+    return fs_fail(err, "opening a blob directory");
+}
+
+static bool
+is_known(_Atomic unsigned char *bits, unsigned i)
+{
+    return (atomic_load(&bits[i / 8]) >> (i % 8)) & 1U;
+}
+
+static void
+set_known(_Atomic unsigned char *bits, unsigned i)
+{
+    (void)atomic_fetch_or(&bits[i / 8], (unsigned char)(1U << (i % 8)));
+}
+
+/* Syncs the entries by which a leaf and its parent are reached, and remembers that. */
+static enum rc
+sync_path(struct fs_store *st, int middle, unsigned leaf, struct err *err)
+{
+    enum rc rc = sync_dir(st, middle, err);
+
+    if (!rc && !is_known(st->known_middles, leaf >> 8))
+        rc = sync_dir(st, st->objects, err);
+    if (rc)
+        return rc;
+    set_known(st->known_middles, leaf >> 8);
+    set_known(st->known_leaves, leaf);
+    return RC_OK;
+}
+
+/*
+ * Opens the leaf of `key`, making it when needed. That it exists does not tell that it is on disk:
+ * another thread, or a process that crashed, may have made it this moment. So the first use syncs.
+ */
+static enum rc
+leaf_make(struct fs_store *st, const struct blob_key *key, int *ret, struct err *err)
+{
+    unsigned leaf = (unsigned)key->id.b[14] << 8 | key->id.b[15];
+    SCOPED_FD middle = -1;
+    SCOPED_FD fd = -1;
+    enum rc rc;
+
+    if (is_known(st->known_leaves, leaf))
+        return leaf_open(st, key, ret, err);
+    middle = make_dir(st->objects, key->id.b[14]);
+    if (middle < 0)
+        return fs_fail(err, "making a blob directory");
+    fd = make_dir(middle, key->id.b[15]);
+    if (fd < 0)
+        return fs_fail(err, "making a blob directory");
+    rc = sync_path(st, middle, leaf, err);
+    if (rc)
+        return rc;
+    *ret = fd;
+    fd = -1;
+    return RC_OK;
+}
+
+/* --- writing --- */
+
+/* Gives a file without a name one, which must be new. */
+static int
+link_anonymous(int fd, int dir, const char *name)
+{
+    char path[32];
+
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    return linkat(AT_FDCWD, path, dir, name, AT_SYMLINK_FOLLOW);
+}
+
+/* A new file to write: without a name, or `tmp` is set to its name in tmp/. -1 with errno. */
+static int
+temporary_open(struct fs_store *st, bool anonymous, char tmp[ID_HEX + 1])
+{
+    int fd;
+
+    tmp[0] = '\0';
+    if (anonymous)
+        return openat(st->tmp, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+    tmp_name(tmp);
+    fd = openat(st->tmp, tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        tmp[0] = '\0';
+    return fd;
+}
+
+static enum rc
+fs_write_open(struct blob_store *base, const struct blob_key *key, struct blob_writer **ret,
+              struct err *err)
+{
+    struct fs_store *st = (struct fs_store *)base;
+    struct fs_writer *w;
+    char tmp[ID_HEX + 1];
+    int fd;
+
+    (void)key;
+    fd = temporary_open(st, st->anonymous, tmp);
+    if (fd < 0)
+        return fs_fail(err, "making a temporary file");
+    w = MEM_NEW(NULL, struct fs_writer);
+    w->fd = fd;
+    memcpy(w->tmp, tmp, sizeof(tmp));
+    *ret = &w->base;
+    return RC_OK;
+}
+
+static enum rc
+fs_write(struct blob_writer *base, const void *bytes, size_t len, struct err *err)
+{
+    struct fs_writer *w = (struct fs_writer *)base;
+    const char *at = bytes;
+    int64_t size = base->size + (int64_t)len;
+
+    while (len > 0) {
+        ssize_t n = write(w->fd, at, len);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return fs_fail(err, "writing a blob");
+        at += n;
+        len -= (size_t)n;
+    }
+    if (size - w->flushed >= FLUSH_EACH) {
+        /* Only a head start: fdatasync() is what counts and reports. */
+        (void)sync_file_range(w->fd, w->flushed, size - w->flushed, SYNC_FILE_RANGE_WRITE);
+        w->flushed = size;
+    }
+    return RC_OK;
+}
+
+/* Gives the synced file its name in `dir`, and closes it. */
+static enum rc
+publish(struct fs_store *st, struct fs_writer *w, int dir, const char *name, struct err *err)
+{
+    int fd = w->fd;
+    int failed;
+
+    if (w->tmp[0])
+        failed = renameat2(st->tmp, w->tmp, dir, name, RENAME_NOREPLACE);
+    else
+        failed = link_anonymous(fd, dir, name);
+    if (failed && errno == EEXIST)
+        return err_set(err, RC_CONFLICT, "blob %s exists", name);
+    if (failed)
+        return fs_fail(err, "giving a blob its name");
+    w->tmp[0] = '\0';
+    w->fd = -1;
+    if (close(fd) == 0)
+        return RC_OK;
+    (void)fs_fail(err, "closing a blob");
+    (void)unlinkat(dir, name, 0);
+    return err->code;
+}
+
+static enum rc
+fs_write_finish(struct blob_writer *base, struct err *err)
+{
+    struct fs_writer *w = (struct fs_writer *)base;
+    struct fs_store *st = (struct fs_store *)base->store;
+    char name[NAME_HEX + 1];
+    SCOPED_FD dir = -1;
+    enum rc rc;
+
+    rc = check_whole(st, err);
+    if (rc)
+        return rc;
+    if (fdatasync(w->fd))
+        return fs_fail(err, "syncing a blob");
+    rc = leaf_make(st, &base->key, &dir, err);
+    if (rc)
+        return rc == RC_NOT_FOUND ? err_set(err, RC_IO, "a blob directory has vanished") : rc;
+    blob_name(&base->key, name);
+    rc = publish(st, w, dir, name, err);
+    if (rc)
+        return rc;
+    rc = sync_dir(st, dir, err);
+    if (rc)
+        (void)unlinkat(dir, name, 0);
+    return rc;
+}
+
+static void
+fs_writer_free(struct blob_writer *base)
+{
+    struct fs_writer *w = (struct fs_writer *)base;
+    struct fs_store *st = (struct fs_store *)base->store;
+
+    fd_close(&w->fd);
+    if (w->tmp[0])
+        (void)unlinkat(st->tmp, w->tmp, 0);
+    (void)talloc_free(w);
+}
+
+/* --- reading --- */
+
+static enum rc
+fs_read_open(struct blob_store *base, const struct blob_key *key, struct blob_reader **ret,
+             struct err *err)
+{
+    struct fs_store *st = (struct fs_store *)base;
+    char name[NAME_HEX + 1];
+    SCOPED_FD dir = -1;
+    SCOPED_FD fd = -1;
+    struct fs_reader *r;
+    struct stat info;
+    enum rc rc;
+
+    rc = leaf_open(st, key, &dir, err);
+    if (rc)
+        return rc;
+    blob_name(key, name);
+    fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT)
+        return err_set(err, RC_NOT_FOUND, "no blob %s", name);
+    if (fd < 0 || fstat(fd, &info))
+        return fs_fail(err, "opening a blob");
+    if (!S_ISREG(info.st_mode))
+        return err_set(err, RC_IO, "blob %s is no regular file", name);
+    r = MEM_NEW(NULL, struct fs_reader);
+    r->base.size = info.st_size;
+    r->fd = fd;
+    fd = -1;
+    *ret = &r->base;
+    return RC_OK;
+}
+
+static enum rc
+fs_read(struct blob_reader *base, int64_t offset, void *into, size_t len, struct err *err)
+{
+    struct fs_reader *r = (struct fs_reader *)base;
+    char *at = into;
+
+    while (len > 0) {
+        ssize_t n = pread(r->fd, at, len, offset);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return fs_fail(err, "reading a blob");
+        if (n == 0)
+            return err_set(err, RC_IO, "a blob ends at %lld, before its size %lld",
+                           (long long)offset, (long long)base->size);
+        at += n;
+        offset += n;
+        len -= (size_t)n;
+    }
+    return RC_OK;
+}
+
+static int
+fs_reader_fd(const struct blob_reader *base)
+{
+    return ((const struct fs_reader *)base)->fd;
+}
+
+static void
+fs_reader_free(struct blob_reader *base)
+{
+    struct fs_reader *r = (struct fs_reader *)base;
+
+    fd_close(&r->fd);
+    (void)talloc_free(r);
+}
+
+static enum rc
+fs_stat(struct blob_store *base, const struct blob_key *key, int64_t *ret_size, struct err *err)
+{
+    struct fs_store *st = (struct fs_store *)base;
+    char name[NAME_HEX + 1];
+    SCOPED_FD dir = -1;
+    struct stat info;
+    enum rc rc;
+
+    rc = leaf_open(st, key, &dir, err);
+    if (rc)
+        return rc;
+    blob_name(key, name);
+    if (fstatat(dir, name, &info, AT_SYMLINK_NOFOLLOW)) {
+        if (errno == ENOENT)
+            return err_set(err, RC_NOT_FOUND, "no blob %s", name);
+        return fs_fail(err, "looking at a blob");
+    }
+    if (!S_ISREG(info.st_mode))
+        return err_set(err, RC_IO, "blob %s is no regular file", name);
+    *ret_size = info.st_size;
+    return RC_OK;
+}
+
+/* --- removing --- */
+
+static enum rc
+fs_remove(struct blob_store *base, const struct blob_key *key, struct err *err)
+{
+    struct fs_store *st = (struct fs_store *)base;
+    char name[NAME_HEX + 1];
+    SCOPED_FD dir = -1;
+    enum rc rc;
+
+    rc = check_whole(st, err);
+    if (rc)
+        return rc;
+    rc = leaf_open(st, key, &dir, err);
+    if (rc)
+        return rc == RC_NOT_FOUND ? RC_OK : rc;
+    blob_name(key, name);
+    /* Absent is synced as well: another thread may have unlinked it without having synced yet. */
+    if (unlinkat(dir, name, 0) && errno != ENOENT)
+        return fs_fail(err, "removing a blob");
+    return sync_dir(st, dir, err);
+}
+
+/* --- the store --- */
+
+static int64_t
+fs_free_bytes(struct blob_store *base)
+{
+    struct fs_store *st = (struct fs_store *)base;
+    struct statvfs info;
+
+    if (fstatvfs(st->root, &info))
+        return 0;
+    return (int64_t)(info.f_bavail * info.f_frsize);
+}
+
+static void
+fs_store_free(struct blob_store *base)
+{
+    struct fs_store *st = (struct fs_store *)base;
+
+    fd_close(&st->tmp);
+    fd_close(&st->objects);
+    fd_close(&st->root);
+    (void)talloc_free(st);
+}
+
+static const struct blob_driver fs_driver = {
+    .name = "fs",
+    .caps = BLOB_HAS_FD | BLOB_DURABLE,
+    .store_free = fs_store_free,
+    .free_bytes = fs_free_bytes,
+    .write_open = fs_write_open,
+    .write = fs_write,
+    .write_finish = fs_write_finish,
+    .writer_free = fs_writer_free,
+    .read_open = fs_read_open,
+    .read = fs_read,
+    .reader_fd = fs_reader_fd,
+    .reader_free = fs_reader_free,
+    .stat = fs_stat,
+    .remove = fs_remove,
+    .each = fs_each,
+    .sweep = fs_sweep,
+};
+
+/* Opens the store's directories, making and syncing what is absent. */
+static enum rc
+open_dirs(struct fs_store *st, const char *dir, struct err *err)
+{
+    SCOPED_FD above = -1;
+    bool made = mkdir(dir, 0700) == 0;
+
+    if (!made && errno != EEXIST)
+        return fs_fail(err, "making the blob directory");
+    /* The one name that is the administrator's: there a symbolic link is fine. */
+    st->root = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (st->root < 0)
+        return fs_fail(err, "opening the blob directory");
+    if ((mkdirat(st->root, "objects", 0700) && errno != EEXIST) ||
+        (mkdirat(st->root, "tmp", 0700) && errno != EEXIST))
+        return fs_fail(err, "making the blob directories");
+    st->objects = openat(st->root, "objects", DIR_FLAGS);
+    st->tmp = openat(st->root, "tmp", DIR_FLAGS);
+    if (st->objects < 0 || st->tmp < 0)
+        return fs_fail(err, "opening the blob directories");
+    if (fsync(st->root))
+        return fs_fail(err, "syncing the blob directory");
+    /* Every time: the start that made it may not have come this far. */
+    above = openat(st->root, "..", DIR_FLAGS);
+    if (above < 0 && errno == EACCES && !made)
+        return RC_OK;
+    if (above < 0 || fsync(above))
+        return fs_fail(err, "syncing the directory above the blobs");
+    return RC_OK;
+}
+
+/* Tries one of the two ways to publish a file; errno tells why not. */
+static bool
+probe(struct fs_store *st, bool anonymous)
+{
+    char tmp[ID_HEX + 1];
+    char name[ID_HEX + 1];
+    SCOPED_FD fd = temporary_open(st, anonymous, tmp);
+    int failed;
+
+    if (fd < 0)
+        return false;
+    tmp_name(name);
+    if (anonymous)
+        failed = link_anonymous(fd, st->tmp, name);
+    else
+        failed = renameat2(st->tmp, tmp, st->tmp, name, RENAME_NOREPLACE);
+    if (failed && tmp[0])
+        (void)unlinkat(st->tmp, tmp, 0);
+    if (!failed)
+        (void)unlinkat(st->tmp, name, 0);
+    return !failed;
+}
+
+/*
+ * btrfs leaves the extents of a file without a name out of its log, and fsync() of the directory
+ * that gets the name logs no more than that the file exists: a power cut could empty it.
+ */
+static bool
+syncs_anonymous(struct fs_store *st)
+{
+    struct statfs info;
+
+    return fstatfs(st->tmp, &info) == 0 && info.f_type != BTRFS_SUPER_MAGIC;
+}
+
+static enum rc
+store_open(const char *dir, bool try_anonymous, struct blob_store **ret, struct err *err)
+{
+    SCOPED(blob_store) base = NULL;
+    struct fs_store *st = MEM_NEW(NULL, struct fs_store);
+    enum rc rc;
+
+    st->base.driver = &fs_driver;
+    st->root = st->objects = st->tmp = -1;
+    base = &st->base;
+    rc = open_dirs(st, dir, err);
+    if (rc)
+        return rc;
+    st->anonymous = try_anonymous && syncs_anonymous(st) && probe(st, true);
+    if (!st->anonymous && !probe(st, false))
+        return fs_fail(err, "the file system cannot give a file a name without replacing");
+    *ret = base;
+    base = NULL;
+    return RC_OK;
+}
+
+enum rc
+blob_store_open_fs(const char *dir, struct blob_store **ret, struct err *err)
+{
+    return store_open(dir, true, ret, err);
+}
+
+enum rc
+blob_store_open_fs_named(const char *dir, struct blob_store **ret, struct err *err)
+{
+    return store_open(dir, false, ret, err);
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * fs: what the files of the fs driver share. What holds for it stands in fs.c.
+ */
+#ifndef BLOB_FS_FS_H
+#define BLOB_FS_FS_H
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+#include "blob/blob_driver.h"
+
+#define MIDDLES 256
+#define LEAVES 65536
+#define ID_HEX 32
+#define WORKSPACE_HEX 16
+#define NAME_HEX (WORKSPACE_HEX + 1 + ID_HEX)
+#define DIR_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+
+#define SCOPED_FD __attribute__((cleanup(fd_close))) int
+
+struct fs_store {
+    struct blob_store base;
+    int root;
+    int objects;
+    int tmp;
+    bool anonymous;                                   /* files without a name can be had */
+    atomic_bool broken;                               /* a directory could not be synced (I3) */
+    _Atomic unsigned char known_middles[MIDDLES / 8]; /* I2: one bit each */
+    _Atomic unsigned char known_leaves[LEAVES / 8];
+};
+
+static inline void
+fd_close(int *fd)
+{
+    if (*fd >= 0)
+        (void)close(*fd);
+    *fd = -1;
+}
+
+/* The error for a failed system call, from errno. */
+enum rc fs_fail(struct err *err, const char *what);
+
+/* The driver's slots that list directories. */
+enum rc fs_each(struct blob_store *store, blob_visit_fn *visit, blob_stranger_fn *stranger,
+                void *arg, struct err *err);
+enum rc fs_sweep(struct blob_store *store, int64_t older_than_ms, size_t *ret_removed,
+                 struct err *err);
+
+#endif

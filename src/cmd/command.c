@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cmd/command.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "cmd/admin.h"
+#include "http/openapi.h"
+
+#define LOCK_WAIT_MS 5000 /* for another command, or a server that is just starting or ending */
+#define LOCK_TURN_MS 100
+
+enum needs { NEEDS_NOTHING, NEEDS_HOME };
+
+static const struct {
+    command_fn *fn;
+    enum needs needs;
+} table[CONF_COMMAND_MAX_] = {
+    [CONF_COMMAND_WORKSPACE_CREATE] = {command_workspace_create, NEEDS_HOME},
+    [CONF_COMMAND_KEY_CREATE] = {command_key_create, NEEDS_HOME},
+    [CONF_COMMAND_KEY_LIST] = {command_key_list, NEEDS_HOME},
+    [CONF_COMMAND_KEY_REVOKE] = {command_key_revoke, NEEDS_HOME},
+    [CONF_COMMAND_ENTITY_PUT] = {command_entity_put, NEEDS_HOME},
+    [CONF_COMMAND_DOCS_ENTITY_ADD] = {command_docs_entity_add, NEEDS_HOME},
+    [CONF_COMMAND_CHECK] = {command_check, NEEDS_HOME},
+    [CONF_COMMAND_AUDIT_VERIFY] = {command_audit_verify, NEEDS_HOME},
+    [CONF_COMMAND_MIGRATE] = {command_migrate, NEEDS_HOME},
+    [CONF_COMMAND_ROUTES] = {command_routes, NEEDS_NOTHING},
+    [CONF_COMMAND_OPENAPI] = {command_openapi, NEEDS_NOTHING},
+    [CONF_COMMAND_VERSION] = {command_version, NEEDS_NOTHING},
+};
+
+int
+command_exit(enum rc rc)
+{
+    return rc == RC_OK ? 0 : rc == RC_INVALID ? 2 : 1;
+}
+
+void
+command_set(json_t *object, const char *name, json_t *value)
+{
+    BUG_ON(json_object_set_new_nocheck(object, name, value) != 0);
+}
+
+json_t *
+command_time(int64_t ms)
+{
+    char text[CLOCK_TEXT_LEN];
+
+    if (ms < 0)
+        return json_null();
+    clock_format(ms, text);
+    return json_text(text);
+}
+
+json_t *
+command_number(int64_t number)
+{
+    return number < 0 ? json_null() : json_integer(number);
+}
+
+json_t *
+command_id(const struct id *id, enum id_kind kind)
+{
+    char text[ID_TEXT_LEN];
+
+    id_format(id, kind, ID_RECORDS, text);
+    return json_text(text);
+}
+
+void
+command_progress(struct command_env *env, const char *fmt, ...)
+{
+    char text[256];
+    va_list ap;
+
+    if (!env->progress)
+        return;
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    env->progress(env->progress_arg, text);
+}
+
+enum rc
+command_owner(struct tx *tx, const char *workspace_id, struct caller *ret, struct err *err)
+{
+    enum rc rc;
+
+    memset(ret, 0, sizeof(*ret));
+    rc = workspace_by_public_id(tx, workspace_id, &ret->workspace, err);
+    if (rc == RC_NOT_FOUND)
+        return err_set(err, rc, "no workspace %s; `dossier workspace create` makes one",
+                       workspace_id);
+    if (!rc)
+        ret->user_id = ret->workspace.owner_id;
+    return rc;
+}
+
+enum rc
+command_migrate(struct command_env *env, const struct conf *conf, json_t **ret, struct err *err)
+{
+    (void)conf;
+    (void)err;
+    *ret = json_pack("{s:i, s:i}", "from", env->service ? env->home->schema_to
+                                                        : env->home->schema_from,
+                     "to", env->home->schema_to);
+    return RC_OK;
+}
+
+enum rc
+command_routes(struct command_env *env, const struct conf *conf, json_t **ret, struct err *err)
+{
+    (void)env;
+    (void)conf;
+    (void)err;
+    *ret = openapi_routes();
+    return RC_OK;
+}
+
+enum rc
+command_openapi(struct command_env *env, const struct conf *conf, json_t **ret, struct err *err)
+{
+    (void)env;
+    (void)conf;
+    (void)err;
+    *ret = openapi_document();
+    return RC_OK;
+}
+
+enum rc
+command_version(struct command_env *env, const struct conf *conf, json_t **ret, struct err *err)
+{
+    (void)env;
+    (void)conf;
+    (void)err;
+    *ret = json_pack("{s:s}", "version", DOSSIER_VERSION);
+    return RC_OK;
+}
+
+enum rc
+command_call(struct command_env *env, const struct conf *conf, json_t **ret, struct err *err)
+{
+    if (!table[conf->command].fn || (env->service && table[conf->command].needs != NEEDS_HOME))
+        return err_set(err, RC_INVALID, "`dossier %s` does not run in a server",
+                       conf_command_words(conf->command));
+    return table[conf->command].fn(env, conf, ret, err);
+}
+
+/*
+ * Asks the server of the directory, or opens the directory here. Both may fail for a moment while
+ * a server starts or ends, or another command is at it: then both are tried again.
+ */
+static enum rc
+reach(struct command_env *env, const struct conf *conf, int *ret_exit, json_t **ret,
+      struct err *err)
+{
+    int64_t until = clock_mono_ms() + LOCK_WAIT_MS;
+    enum rc rc;
+
+    for (;;) {
+        rc = admin_ask(conf, env, ret_exit, ret, err);
+        if (rc != RC_NOT_FOUND)
+            return rc;
+        rc = home_open(conf, LOCK_TURN_MS, &env->home, err);
+        if (rc != RC_BUSY || clock_mono_ms() > until)
+            return rc;
+    }
+}
+
+/* One line on standard output; false when it could not be written. */
+static bool
+print(const json_t *out)
+{
+    SCOPED_POOL(pool);
+    size_t len;
+    const char *text = json_write(pool, out, &len);
+
+    return fwrite(text, 1, len, stdout) == len && fputc('\n', stdout) != EOF &&
+           fflush(stdout) == 0;
+}
+
+static void
+show_progress(void *arg, const char *text)
+{
+    (void)arg;
+    (void)fprintf(stderr, "dossier: %s\n", text);
+}
+
+static int
+finish(int code, const json_t *out, const struct err *err)
+{
+    if (!out && code)
+        (void)fprintf(stderr, "dossier: %s\n", err->detail);
+    if (out && !print(out)) {
+        (void)fprintf(stderr, "dossier: cannot write to standard output: %m\n");
+        return 1;
+    }
+    return code;
+}
+
+/* A server resolves paths from a directory of its own, so they are made whole here. */
+static enum rc
+absolute_argument(TALLOC_CTX *pool, struct conf *conf, struct err *err)
+{
+    char here[4096];
+
+    if (conf->command != CONF_COMMAND_BACKUP || conf->args[0][0] == '/')
+        return RC_OK;
+    if (!getcwd(here, sizeof(here)))
+        return err_errno(err, RC_IO, "the current directory");
+    conf->args[0] = home_path(pool, here, conf->args[0]);
+    return RC_OK;
+}
+
+int
+command_run(const struct conf *given)
+{
+    SCOPED_POOL(pool);
+    struct command_env env = {.pool = pool,
+                              .progress = isatty(STDERR_FILENO) ? show_progress : NULL};
+    struct conf conf = *given;
+    json_auto_t *out = NULL;
+    struct err err;
+    int code = 0;
+    bool broken;
+    enum rc rc = absolute_argument(pool, &conf, &err);
+
+    if (!rc && table[conf.command].needs == NEEDS_HOME) {
+        rc = reach(&env, &conf, &code, &out, &err);
+        if (rc || !env.home)
+            return finish(rc ? 1 : code, out, &err);
+    }
+    if (!rc)
+        rc = command_call(&env, &conf, &out, &err);
+    code = rc ? command_exit(rc) : env.exit;
+    broken = env.home && atomic_load(&env.home->broken);
+    code = finish(broken ? HOME_EXIT_BROKEN : code, out, &err);
+    if (!broken)
+        home_close(&env.home);
+    return code;
+}

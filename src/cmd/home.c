@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cmd/home.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "http/service.h"
+#include "store/schema.h"
+
+#define BLOB_THREADS 8
+#define BLOB_WAITING 4096
+#define QUERY_THREADS 2
+#define LOCK_PAUSE_US 50000
+#define GRACE_US 200000 /* for answers under way, once the engine has failed */
+
+char *
+home_path(TALLOC_CTX *pool, const char *dir, const char *name)
+{
+    return mem_printf(pool, "%s/%s", dir, name);
+}
+
+static enum rc
+denied(const char *what, const char *path, struct err *err)
+{
+    char text[128];
+    int saved = errno;
+
+    return err_set(err, RC_IO, "cannot %s %s: %s; give this user the right to, or use another --data",
+                   what, path, strerror_r(saved, text, sizeof(text)));
+}
+
+/* Who holds the lock, as its file says; 0 when it does not. */
+static long
+holder(int fd)
+{
+    char text[24] = "";
+    ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+    int64_t pid = 0;
+
+    text[n > 0 ? n : 0] = '\0';
+    text[strcspn(text, "\n")] = '\0';
+    return text_uint(text, INT32_MAX, &pid) ? (long)pid : 0;
+}
+
+enum rc
+home_lock(const char *dir, int64_t wait_ms, int *ret_fd, struct err *err)
+{
+    SCOPED_POOL(pool);
+    const char *path = home_path(pool, dir, "lock");
+    int64_t until = clock_mono_ms() + wait_ms;
+    enum rc rc;
+    int fd;
+
+    if (mkdir(dir, 0700) != 0 && errno != EEXIST)
+        return denied("make the directory", dir, err);
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return denied("write", path, err);
+    while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        if (errno == EWOULDBLOCK && clock_mono_ms() < until) {
+            (void)usleep(LOCK_PAUSE_US);
+            continue;
+        }
+        rc = errno == EWOULDBLOCK
+                 ? err_set(err, RC_BUSY,
+                           "%s is in use by another dossier (pid %ld); stop it or use another "
+                           "--data",
+                           dir, holder(fd))
+                 : denied("lock", path, err);
+        (void)close(fd);
+        return rc;
+    }
+    /* only for the message above: the lock itself is the kernel's */
+    if (ftruncate(fd, 0) != 0 || dprintf(fd, "%ld\n", (long)getpid()) < 0) {
+        rc = denied("write", path, err);
+        (void)close(fd);
+        return rc;
+    }
+    *ret_fd = fd;
+    return RC_OK;
+}
+
+static void *
+end_soon(void *arg)
+{
+    (void)arg;
+    (void)usleep(GRACE_US);
+    _exit(HOME_EXIT_BROKEN);
+}
+
+static void
+on_fatal(void *arg, const struct err *err)
+{
+    struct home *home = arg;
+    _Atomic int *ready = atomic_load(&home->ready);
+    pthread_t thread;
+
+    log_error("the database failed: %s; stopping, so that recovery at the next start decides",
+              err->detail);
+    atomic_store(&home->broken, true);
+    if (ready)
+        atomic_store(ready, READY_BROKEN);
+    if (pthread_create(&thread, NULL, end_soon, NULL) != 0)
+        _exit(HOME_EXIT_BROKEN);
+    (void)pthread_detach(thread);
+}
+
+static void
+fill_settings(const struct conf *c, struct settings *s)
+{
+    const struct conf_value *standard = &c->values[CONF_RATE_STANDARD];
+    const struct conf_value *high = &c->values[CONF_RATE_HIGH];
+
+    s->public_url = conf_text(c, CONF_PUBLIC_URL);
+    s->purge_after_ms = conf_number(c, CONF_PURGE_AFTER, 0);
+    s->url_life_ms = conf_number(c, CONF_URL_LIFE, 0);
+    s->max_upload_file = conf_number(c, CONF_MAX_UPLOAD_FILE, 0);
+    s->max_upload_request = conf_number(c, CONF_MAX_UPLOAD_REQUEST, 0);
+    s->max_upload_parts = conf_number(c, CONF_MAX_UPLOAD_PARTS, 0);
+    s->idempotency_ms = conf_number(c, CONF_IDEMPOTENCY_LIFE, 0);
+    s->orphan_ms = conf_number(c, CONF_ORPHAN_AGE, 0);
+    s->object_ms = conf_number(c, CONF_OBJECT_AGE, 0);
+    s->tiers[TIER_STANDARD] = (struct tier_limits){standard->number, standard->second};
+    s->tiers[TIER_HIGH] = (struct tier_limits){high->number, high->second};
+    s->cors_origin = conf_text(c, CONF_CORS_ORIGIN);
+}
+
+/* A short-lived connection: the engine opens its own writer. */
+static enum rc
+migrate(struct home *home, struct err *err)
+{
+    SCOPED(db_conn) conn = NULL;
+    enum rc rc = db_connect(home->app.db, DB_WRITER, &conn, err);
+
+    if (rc)
+        return rc;
+    return schema_migrate(conn, &home->schema_from, &home->schema_to, err);
+}
+
+/* Says by which file of the directory a step failed. */
+static enum rc
+name_file(enum rc rc, const char *path, struct err *err)
+{
+    char detail[sizeof(err->detail)];
+
+    if (!rc || strstr(err->detail, path))
+        return rc;
+    (void)snprintf(detail, sizeof(detail), "%s", err->detail);
+    return err_set(err, rc, "cannot open %s: %s", path, detail);
+}
+
+static enum rc
+open_database(struct home *home, struct err *err)
+{
+    const char *path = home_path(home->pool, home->dir, "dossier.db");
+    const char *unfinished = home_path(home->pool, home->dir, "dossier.db.partial");
+    enum rc rc;
+
+    if (access(unfinished, F_OK) == 0)
+        return err_set(err, RC_INVALID,
+                       "%s holds an unfinished restore; remove the directory and restore again",
+                       home->dir);
+    if (access(path, R_OK | W_OK) != 0 && errno != ENOENT)
+        return denied("read and write", path, err);
+    rc = db_open_sqlite(path, &home->app.db, err);
+    if (!rc)
+        rc = migrate(home, err);
+    return name_file(rc, path, err);
+}
+
+static enum rc
+open_rest(struct home *home, const struct conf *conf, struct err *err)
+{
+    const char *blobs = home_path(home->pool, home->dir, "blobs");
+    const struct engine_config config = {
+        .query_threads = QUERY_THREADS,
+        .query_limit_ms = conf_number(conf, CONF_QUERY_LIMIT, 0),
+        .lane_max = (unsigned)conf_number(conf, CONF_LANE_MAX, 0),
+        .metrics = &home->app.metrics,
+        .fatal = on_fatal,
+        .fatal_arg = home,
+    };
+    enum rc rc;
+
+    rc = secret_load(home_path(home->pool, home->dir, "secret.key"), &home->app.secret, err);
+    if (!rc)
+        rc = name_file(blob_store_open_fs(blobs, &home->app.blobs, err), blobs, err);
+    if (!rc)
+        rc = workers_new("blob", BLOB_THREADS, BLOB_WAITING, &home->app.blob_workers, err);
+    if (!rc)
+        rc = media_detector_new(&home->app.detector, err);
+    if (!rc)
+        rc = engine_open(home->app.db, &config, &home->app.engine, err);
+    return rc;
+}
+
+enum rc
+home_open(const struct conf *conf, int64_t wait_ms, struct home **ret, struct err *err)
+{
+    TALLOC_CTX *pool = base_pool_new(NULL);
+    struct home *home = MEM_NEW(pool, struct home);
+    enum rc rc;
+
+    home->pool = pool;
+    home->dir = mem_strdup(pool, conf_text(conf, CONF_DATA));
+    home->lock_fd = -1;
+    fill_settings(conf, &home->app.settings);
+    rc = home_lock(home->dir, wait_ms, &home->lock_fd, err);
+    if (!rc)
+        rc = open_database(home, err);
+    if (!rc)
+        rc = open_rest(home, conf, err);
+    if (rc) {
+        home_close(&home);
+        return rc;
+    }
+    *ret = home;
+    return RC_OK;
+}
+
+void
+home_close(struct home **ret)
+{
+    struct home *home = *ret;
+    TALLOC_CTX *pool;
+
+    if (!home)
+        return;
+    workers_free(&home->app.blob_workers);
+    engine_free(&home->app.engine);
+    media_detector_free(&home->app.detector);
+    blob_store_free(&home->app.blobs);
+    db_free(&home->app.db);
+    if (home->lock_fd >= 0)
+        (void)close(home->lock_fd);
+    explicit_bzero(&home->app.secret, sizeof(home->app.secret));
+    pool = home->pool;
+    base_pool_free(&pool);
+    *ret = NULL;
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "cmd/command.h"
+
+/* "key create" of a command that takes no other; else words as given. */
+static int
+help(TALLOC_CTX *pool, const struct conf *conf)
+{
+    enum conf_command which = conf->command;
+
+    if (!conf->help && conf->n_args == 0) {
+        (void)fputs(conf_usage(pool), stdout);
+        return 0;
+    }
+    if (!conf->help && !conf_command_find(conf->args, conf->n_args, &which)) {
+        (void)fprintf(stderr, "dossier: no command '%s%s%s'; `dossier help` lists them\n",
+                      conf->args[0], conf->n_args > 1 ? " " : "",
+                      conf->n_args > 1 ? conf->args[1] : "");
+        return 2;
+    }
+    (void)fputs(conf_command_usage(pool, which), stdout);
+    return 0;
+}
+
+/* As many descriptors as the system lets us have: each connection is one. */
+static void
+raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit); /* with fewer we still run */
+    }
+}
+
+/* What this build can do of what may be asked for. */
+static int
+unknown_driver(const struct conf *conf)
+{
+    const char *database = conf_text(conf, CONF_DATABASE), *blobs = conf_text(conf, CONF_BLOBS);
+
+    if (!streq(database, "sqlite")) {
+        (void)fprintf(stderr,
+                      "dossier: --database: this build knows sqlite only; leave the option out\n");
+        return 2;
+    }
+    if (!streq(blobs, "fs")) {
+        (void)fprintf(stderr,
+                      "dossier: --blobs: this build knows fs only; leave the option out\n");
+        return 2;
+    }
+    return 0;
+}
+
+int
+main(int argc, char **argv)
+{
+    SCOPED_POOL(pool);
+    struct conf conf;
+    struct err err;
+
+    json_start();
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)umask(077);
+    raise_descriptor_limit();
+    if (argc == 1) {
+        (void)fputs(conf_usage(pool), stderr);
+        return 2;
+    }
+    if (conf_parse(pool, (size_t)argc - 1, (const char *const *)argv + 1, environ, &conf, &err)) {
+        (void)fprintf(stderr, "dossier: %s\n", err.detail);
+        return 2;
+    }
+    if (conf.help || conf.command == CONF_COMMAND_HELP)
+        return help(pool, &conf);
+    if (unknown_driver(&conf))
+        return 2;
+    log_set_level((enum log_level)conf_number(&conf, CONF_LOG_LEVEL, LOG_INFO_LEVEL));
+    return conf.command == CONF_COMMAND_SERVE ? serve_run(&conf) : command_run(&conf);
+}

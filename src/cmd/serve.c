@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * serve: the server's life.
+ *
+ * open the directory > erase what is overdue > listen > say so > wait for a signal > answer what is
+ * under way > close. A second signal ends it at once, which loses nothing that was acknowledged.
+ */
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "cmd/admin.h"
+#include "http/route.h"
+#include "http/server.h"
+#include "jobs/jobs.h"
+
+#define LOOPS_MAX 64
+
+struct serving {
+    struct home *home;
+    struct service service;
+    struct service operations; /* of --admin-listen */
+    struct jobs *jobs;
+    struct server *server;
+    struct server *operations_server;
+    struct admin *admin;
+};
+
+static unsigned
+cores(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+    return n < 1 ? 1 : n > LOOPS_MAX ? LOOPS_MAX : (unsigned)n;
+}
+
+static void
+make_service(struct serving *s, const struct conf *conf)
+{
+    struct service *service = &s->service;
+
+    service->app = &s->home->app;
+    service->auth = auth_new(service->app);
+    service->budgets = budgets_new(service->app);
+    service->log_requests = conf_flag(conf, CONF_LOG_REQUESTS);
+    service->no_operations = conf_text(conf, CONF_ADMIN_LISTEN) != NULL;
+    s->operations.app = service->app;
+    s->operations.auth = service->auth;
+    s->operations.budgets = service->budgets;
+    s->operations.log_requests = service->log_requests;
+    s->operations.only_operations = true;
+    s->operations.speaks_for = service;
+    atomic_store(&s->home->ready, &service->ready);
+    route_check_table();
+}
+
+static enum rc
+listen_all(struct serving *s, const struct conf *conf, struct err *err)
+{
+    struct server_config config = {
+        .listen = conf_text(conf, CONF_LISTEN),
+        .loops = (unsigned)conf_number(conf, CONF_LOOPS, cores()),
+        .max_connections = (unsigned)conf_number(conf, CONF_MAX_CONNECTIONS, 0),
+    };
+    enum rc rc = server_start(&s->service, &config, &s->server, err);
+
+    if (rc || !s->service.no_operations)
+        return rc;
+    config.listen = conf_text(conf, CONF_ADMIN_LISTEN);
+    config.loops = 1;
+    return server_start(&s->operations, &config, &s->operations_server, err);
+}
+
+static enum rc
+start(struct serving *s, const struct conf *conf, struct err *err)
+{
+    enum rc rc = home_open(conf, 0, &s->home, err);
+
+    if (rc)
+        return rc;
+    make_service(s, conf);
+    rc = jobs_start(&s->service, &s->jobs, err);
+    if (!rc)
+        rc = listen_all(s, conf, err);
+    if (!rc)
+        rc = admin_start(s->home, &s->service, &s->admin, err);
+    return rc;
+}
+
+/* In the order that lets each finish what it does with the help of those that go after it. */
+static void
+stop(struct serving *s, int64_t drain_ms)
+{
+    server_free(&s->server, drain_ms);
+    server_free(&s->operations_server, 0);
+    admin_free(&s->admin);
+    jobs_free(&s->jobs);
+    if (s->home)
+        atomic_store(&s->home->ready, NULL);
+    budgets_free(&s->service.budgets);
+    auth_free(&s->service.auth);
+    home_close(&s->home);
+}
+
+static void
+end_signals(sigset_t *set)
+{
+    sigemptyset(set);
+    sigaddset(set, SIGTERM);
+    sigaddset(set, SIGINT);
+}
+
+static void *
+second_signal(void *arg)
+{
+    sigset_t set;
+    int which;
+
+    (void)arg;
+    end_signals(&set);
+    if (sigwait(&set, &which) == 0)
+        _exit(1);
+    return NULL;
+}
+
+static void
+wait_for_signal(void)
+{
+    pthread_t thread;
+    sigset_t set;
+    int which = 0;
+
+    end_signals(&set);
+    while (sigwait(&set, &which) != 0)
+        continue;
+    if (pthread_create(&thread, NULL, second_signal, NULL) == 0)
+        (void)pthread_detach(thread);
+}
+
+int
+serve_run(const struct conf *conf)
+{
+    struct serving s = {.home = NULL};
+    int expected = READY_STARTING;
+    struct err err;
+    sigset_t set;
+
+    /* before any thread: all of them inherit it, so that sigwait() alone gets these */
+    end_signals(&set);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    if (start(&s, conf, &err)) {
+        (void)fprintf(stderr, "dossier: %s\n", err.detail);
+        stop(&s, 0);
+        return 1;
+    }
+    (void)atomic_compare_exchange_strong(&s.service.ready, &expected, READY_YES);
+    (void)printf("dossier: listening on %s\n", server_url(s.server));
+    (void)fflush(stdout);
+    if (s.operations_server)
+        log_info("operations on %s", server_url(s.operations_server));
+    wait_for_signal();
+    log_info("stopping");
+    expected = READY_YES;
+    (void)atomic_compare_exchange_strong(&s.service.ready, &expected, READY_DRAINING);
+    stop(&s, conf_number(conf, CONF_DRAIN, 0));
+    return 0;
+}

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * secret: the one secret of an installation, kept in a file of its own, and the keys derived from
+ * it. A copy of the database alone lets nobody forge a URL or test guesses of an API key.
+ */
+#ifndef CORE_SECRET_H
+#define CORE_SECRET_H
+#include "base/crypto.h"
+
+struct secret {
+    uint8_t key_pepper[SHA256_LEN];
+    uint8_t upload_url[SHA256_LEN];
+    uint8_t download_url[SHA256_LEN];
+    uint8_t idempotency[SHA256_LEN];
+    uint8_t cursor[SHA256_LEN];
+};
+
+/* Reads the file `path` (64 hexadecimal digits), or makes it (mode 0600) when absent. */
+MUST_CHECK enum rc secret_load(const char *path, struct secret *ret, struct err *err);
+
+#endif

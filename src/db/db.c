@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "db/db.h"
+
+#include "db/db_driver.h"
+
+void
+db_free(struct db **db)
+{
+    if (*db)
+        (*db)->driver->free(*db);
+    *db = NULL;
+}
+
+enum rc
+db_connect(struct db *db, enum db_mode mode, struct db_conn **ret, struct err *err)
+{
+    return db->driver->connect(db, mode, ret, err);
+}
+
+enum rc
+db_backup(struct db *db, const char *path, struct err *err)
+{
+    return db->driver->backup(db, path, err);
+}
+
+void
+db_conn_free(struct db_conn **conn)
+{
+    if (*conn)
+        (*conn)->driver->conn_free(*conn);
+    *conn = NULL;
+}
+
+void
+db_conn_deadline(struct db_conn *conn, int64_t mono_ms)
+{
+    conn->driver->deadline(conn, mono_ms);
+}
+
+enum rc
+db_begin_read(struct db_conn *conn, struct err *err)
+{
+    return conn->driver->begin(conn, false, err);
+}
+
+enum rc
+db_begin_write(struct db_conn *conn, struct err *err)
+{
+    return conn->driver->begin(conn, true, err);
+}
+
+enum rc
+db_commit(struct db_conn *conn, struct err *err)
+{
+    return conn->driver->commit(conn, err);
+}
+
+void
+db_rollback(struct db_conn *conn)
+{
+    conn->driver->rollback(conn);
+}
+
+enum rc
+db_savepoint(struct db_conn *conn, struct err *err)
+{
+    return conn->driver->savepoint(conn, err);
+}
+
+enum rc
+db_savepoint_release(struct db_conn *conn, struct err *err)
+{
+    return conn->driver->savepoint_release(conn, err);
+}
+
+void
+db_savepoint_rollback(struct db_conn *conn)
+{
+    conn->driver->savepoint_rollback(conn);
+}
+
+enum rc
+db_script(struct db_conn *conn, const char *text, struct err *err)
+{
+    return conn->driver->script(conn, text, err);
+}
+
+enum rc
+db_checkpoint(struct db_conn *conn, struct err *err)
+{
+    return conn->driver->checkpoint(conn, err);
+}
+
+enum rc
+db_query(struct db_conn *conn, const struct sql *sql, const struct db_value *values, size_t n,
+         struct db_cursor **ret, struct err *err)
+{
+    return conn->driver->query(conn, sql, NULL, values, n, ret, err);
+}
+
+enum rc
+db_query_built(struct db_conn *conn, const char *text, const struct db_value *values, size_t n,
+               struct db_cursor **ret, struct err *err)
+{
+    return conn->driver->query(conn, NULL, text, values, n, ret, err);
+}
+
+enum rc
+db_exec(struct db_conn *conn, const struct sql *sql, const struct db_value *values, size_t n,
+        int64_t *ret_changed, struct err *err)
+{
+    SCOPED(db_cursor) c = NULL;
+    bool row = true;
+    enum rc rc;
+
+    rc = db_query(conn, sql, values, n, &c, err);
+    while (!rc && row)
+        rc = db_next(c, &row, err);
+    if (!rc && ret_changed)
+        *ret_changed = conn->driver->changed(conn);
+    return rc;
+}
+
+enum rc
+db_query_one(struct db_conn *conn, const struct sql *sql, const struct db_value *values, size_t n,
+             struct db_cursor **ret, struct err *err)
+{
+    SCOPED(db_cursor) c = NULL;
+    bool row;
+    enum rc rc;
+
+    rc = db_query(conn, sql, values, n, &c, err);
+    if (!rc)
+        rc = db_next(c, &row, err);
+    if (rc)
+        return rc;
+    if (!row)
+        return err_set(err, RC_NOT_FOUND, "no row");
+    *ret = c;
+    c = NULL;
+    return RC_OK;
+}
+
+enum rc
+db_next(struct db_cursor *cursor, bool *ret_row, struct err *err)
+{
+    return cursor->driver->next(cursor, ret_row, err);
+}
+
+void
+db_cursor_free(struct db_cursor **cursor)
+{
+    if (*cursor)
+        (*cursor)->driver->cursor_free(*cursor);
+    *cursor = NULL;
+}
+
+bool
+db_col_null(struct db_cursor *cursor, int col)
+{
+    return cursor->driver->col_null(cursor, col);
+}
+
+int64_t
+db_col_int(struct db_cursor *cursor, int col)
+{
+    return cursor->driver->col_int(cursor, col);
+}
+
+const char *
+db_col_text(struct db_cursor *cursor, int col)
+{
+    return cursor->driver->col_text(cursor, col);
+}
+
+const void *
+db_col_blob(struct db_cursor *cursor, int col, size_t *ret_len)
+{
+    return cursor->driver->col_blob(cursor, col, ret_len);
+}
+
+char *
+db_col_strdup(struct db_cursor *cursor, int col, TALLOC_CTX *pool)
+{
+    const char *s = db_col_text(cursor, col);
+
+    return s ? mem_strdup(pool, s) : NULL;
+}
+
+bool
+db_col_id(struct db_cursor *cursor, int col, struct id *ret)
+{
+    size_t len = 0;
+    const void *p = db_col_blob(cursor, col, &len);
+
+    memset(ret, 0, sizeof(*ret));
+    if (!p || len != sizeof(*ret))
+        return false;
+    memcpy(ret, p, sizeof(*ret));
+    return true;
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * engine: runs works in transactions.
+ *
+ *  I1  One thread writes. It takes every waiting work, runs each under its own savepoint in one
+ *      transaction, commits once, and only then calls done(): an answer is never ahead of the disk.
+ *  I2  Works wait in one bounded queue a lane (a workspace) and are taken in turn, so a flood in
+ *      one lane costs the others at most a batch.
+ *  I3  A failed COMMIT or an I/O error stops the engine for good (`fatal`); recovery at the next
+ *      start decides what happened.
+ *
+ * Threads: every function may be called from any thread. engine_read() runs on the caller's.
+ */
+#ifndef ENGINE_ENGINE_H
+#define ENGINE_ENGINE_H
+#include "base/base.h"
+#include "base/metric.h"
+#include "base/workers.h"
+#include "db/db.h"
+
+struct engine;
+
+struct engine_config {
+    unsigned query_threads; /* for engine_query() */
+    int64_t query_limit_ms; /* how long a query may take */
+    unsigned lane_max;      /* works that may wait in one lane */
+    struct metrics *metrics;
+    void (*fatal)(void *arg, const struct err *err); /* called once; must not block */
+    void *fatal_arg;
+};
+
+/*
+ * One piece of work. The caller owns the struct until done() returns. `fn` runs inside a
+ * transaction on whatever thread the engine picks; what it did is committed when it returns
+ * RC_OK, else undone alone. It may run again, so it has no effect outside `tx` and its results.
+ */
+struct work {
+    enum rc (*fn)(struct tx *tx, void *arg, struct err *err);
+    /* Called once, after the commit is on disk, or with what went wrong. May be NULL. */
+    void (*done)(void *arg, enum rc rc, const struct err *err);
+    void *arg;
+    int64_t lane;     /* the workspace */
+    TALLOC_CTX *pool; /* results of the store's functions go here */
+
+    struct work *next_; /* private from here */
+    struct engine *engine_;
+    struct job job_;
+    struct err err_;
+    enum rc rc_;
+};
+
+MUST_CHECK enum rc engine_open(struct db *db, const struct engine_config *config,
+                               struct engine **ret, struct err *err);
+/* Runs what waits, then stops. No work may be submitted any more. */
+void engine_free(struct engine **en);
+
+/*
+ * Queues a write. UNAVAILABLE (with done() never called) when the lane is full or the engine has
+ * stopped.
+ */
+MUST_CHECK enum rc engine_submit(struct engine *en, struct work *work, struct err *err);
+
+/* Queues a read on a query thread, with a time limit: RC_BUSY when it takes longer. */
+MUST_CHECK enum rc engine_query(struct engine *en, struct work *work, struct err *err);
+
+/* Writes, and waits for the commit. For jobs and commands, never for a loop thread. */
+MUST_CHECK enum rc engine_write(struct engine *en, int64_t lane, TALLOC_CTX *pool,
+                                enum rc (*fn)(struct tx *tx, void *arg, struct err *err),
+                                void *arg, struct err *err);
+
+/* Reads one consistent state on the calling thread. */
+MUST_CHECK enum rc engine_read(struct engine *en, TALLOC_CTX *pool,
+                               enum rc (*fn)(struct tx *tx, void *arg, struct err *err), void *arg,
+                               struct err *err);
+
+/* False once a fatal error has stopped it. */
+bool engine_alive(struct engine *en);
+
+#endif

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * lanes: works waiting for the writer, one bounded first-in-first-out queue a lane, taken in turn.
+ *
+ * No locks inside: the engine holds one around every call.
+ */
+#ifndef ENGINE_LANES_H
+#define ENGINE_LANES_H
+#include "engine/engine.h"
+
+struct lanes;
+
+struct lanes *lanes_new(unsigned max_per_lane);
+void lanes_free(struct lanes **lanes);
+
+/* False when the work's lane is full. */
+MUST_CHECK bool lanes_put(struct lanes *lanes, struct work *work);
+
+/* Takes up to `max` works, one of each lane in turn, into `batch`; returns how many. */
+size_t lanes_take(struct lanes *lanes, struct work **batch, size_t max);
+
+size_t lanes_waiting(const struct lanes *lanes);
+
+#endif

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "http/answer.h"
+
+#include "base/json.h"
+
+/* A Host that could not be one gives relative URLs instead of odd ones. */
+static bool
+plausible_host(const char *host)
+{
+    size_t len = strlen(host);
+
+    return len > 0 && len < 256 &&
+           strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:[]") ==
+               len;
+}
+
+const char *
+answer_base_url(const struct request *rq)
+{
+    const char *host = request_header(rq, "Host");
+
+    if (rq->app->settings.public_url)
+        return rq->app->settings.public_url;
+    if (!host || !plausible_host(host))
+        return "";
+    return mem_printf(rq->pool, "http://%s", host);
+}
+
+void
+answer_error(struct reply *rp, const struct request *rq, enum rc rc, const struct err *err)
+{
+    const struct dialect *dialect = rq->route ? rq->route->dialect : &dialect_records;
+    const struct rc_info *info = rc_info(rc);
+    json_t *details = json_incref(rp->details);
+    struct reply_header kept[REPLY_HEADERS_MAX];
+    size_t n_kept = rp->n_headers;
+
+    /* what a handler had built is void, but not the headers it set for the error itself */
+    memcpy(kept, rp->headers, sizeof(kept));
+    reply_clear(rp);
+    memcpy(rp->headers, kept, sizeof(kept));
+    rp->n_headers = info->http == 416 ? n_kept : 0;
+    if (err->field[0]) {
+        json_decref(details);
+        details = json_pack("{s:{s:s}}", "fields", err->field, err->hint);
+    }
+    reply_json(rp, info->http, dialect->error(rc, info->message, details));
+    json_decref(details);
+    if (rc == RC_BAD_KEY)
+        reply_header(rp, "WWW-Authenticate", "Bearer");
+    if (info->retryable && rc != RC_RATE_LIMITED)
+        reply_header(rp, "Retry-After", "1");
+}
+
+static const char *
+number(TALLOC_CTX *pool, int64_t n)
+{
+    return mem_printf(pool, "%lld", (long long)n);
+}
+
+void
+answer_finish(struct reply *rp, const struct request *rq, const struct budget_state *budget)
+{
+    const char *origin = rq->app->settings.cors_origin;
+
+    if (rp->text && rp->text_len > 0)
+        reply_header(rp, "Content-Type", rp->media_type ? rp->media_type : "application/json");
+    reply_header(rp, "X-Request-ID", rq->request_id);
+    reply_header(rp, "X-Content-Type-Options", "nosniff");
+    reply_header(rp, "Cache-Control", "no-store");
+    if (origin) {
+        reply_header(rp, "Access-Control-Allow-Origin", origin);
+        reply_header(rp, "Access-Control-Expose-Headers",
+                     "X-Request-ID, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset,"
+                     " Retry-After, Location, Idempotent-Replayed");
+    }
+    if (!budget)
+        return;
+    reply_header(rp, "X-RateLimit-Limit", number(rp->pool, budget->limit));
+    reply_header(rp, "X-RateLimit-Remaining", number(rp->pool, budget->remaining));
+    reply_header(rp, "X-RateLimit-Reset", number(rp->pool, budget->reset_s));
+    if (budget->retry_after_s)
+        reply_header(rp, "Retry-After", number(rp->pool, budget->retry_after_s));
+}

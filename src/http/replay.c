@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "http/replay.h"
+
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "base/json.h"
+#include "store/idempotency.h"
+
+#define KEY_MAX 255
+
+enum rc
+replay_start(struct replay *r, const struct request *rq, struct err *err)
+{
+    const char *name = rq->route->dialect->idempotency_header;
+    const char *text = request_header(rq, name);
+    size_t len = text ? strlen(text) : 0;
+
+    *r = (struct replay){0};
+    if (rq->route->no_idempotency || !(rq->route->run == RUN_WRITE || rq->route->run == RUN_STREAM))
+        return RC_OK;
+    if (!text) {
+        if (rq->route->dialect->idempotency_required)
+            return err_field(err, RC_MISSING, name, "is required");
+        return RC_OK;
+    }
+    /* a quoted structured-field string means the same key as the bare token */
+    if (len >= 2 && text[0] == '"' && text[len - 1] == '"') {
+        text = mem_strndup(rq->pool, text + 1, len - 2);
+        len -= 2;
+    }
+    if (len < 1 || len > KEY_MAX)
+        return err_field(err, RC_INVALID, name, "must be 1 to 255 characters long");
+    for (const char *p = text; *p; p++) {
+        if (*p < 0x21 || *p > 0x7e)
+            return err_field(err, RC_INVALID, name, "must be visible ASCII characters");
+    }
+    r->on = true;
+    r->key = text;
+    return RC_OK;
+}
+
+static int
+by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Parameters in an order that does not depend on how the client wrote them. */
+static void
+add_query(const struct request *rq, struct sha256 *h)
+{
+    char **pairs = MEM_ARRAY(rq->pool, char *, rq->n_params + 1);
+
+    for (size_t i = 0; i < rq->n_params; i++)
+        pairs[i] = mem_printf(rq->pool, "%zu:%s=%s", strlen(rq->params[i].name),
+                              rq->params[i].name, rq->params[i].value);
+    qsort(pairs, rq->n_params, sizeof(*pairs), by_text);
+    for (size_t i = 0; i < rq->n_params; i++)
+        sha256_add(h, pairs[i], strlen(pairs[i]) + 1);
+}
+
+void
+replay_fingerprint(struct replay *r, const struct request *rq, const uint8_t body[SHA256_LEN])
+{
+    const char *family = rq->route->dialect->repeat_conflicts ? "docs" : "";
+    struct sha256 *h = sha256_new();
+
+    sha256_add(h, rq->route->op, strlen(rq->route->op) + 1);
+    for (int i = 0; i < ROUTE_ARGS_MAX && rq->args[i]; i++)
+        sha256_add(h, rq->args[i], strlen(rq->args[i]) + 1);
+    add_query(rq, h);
+    sha256_add(h, body, SHA256_LEN);
+    sha256_done(&h, r->fingerprint);
+    /* the docs dialect's keys are their own: there a repeated one means a conflict */
+    h = sha256_new();
+    sha256_add(h, family, strlen(family) + 1);
+    sha256_add(h, r->key, strlen(r->key));
+    sha256_done(&h, r->key_hash);
+}
+
+static void
+seal_key(const struct replay *r, const struct request *rq, uint8_t out[SHA256_LEN])
+{
+    crypto_derive(rq->app->secret.idempotency, r->key, strlen(r->key), out);
+}
+
+/* What is kept: {"status", "headers": [[name, value]…], "body"}. */
+static json_t *
+pack(struct reply *rp)
+{
+    json_t *kept = json_object(), *headers = json_array();
+
+    for (size_t i = 0; i < rp->n_headers; i++)
+        (void)json_array_append_new(
+            headers, json_pack("[s,s]", rp->headers[i].name, rp->headers[i].value));
+    (void)json_object_set_new(kept, "status", json_integer(rp->status));
+    (void)json_object_set_new(kept, "headers", headers);
+    if (rp->text)
+        (void)json_object_set_new(kept, "body", json_stringn(rp->text, rp->text_len));
+    return kept;
+}
+
+static void
+unpack(const json_t *kept, TALLOC_CTX *pool, struct reply *rp)
+{
+    const json_t *body = json_object_get(kept, "body"), *pair;
+    size_t i;
+
+    rp->status = (int)json_integer_value(json_object_get(kept, "status"));
+    json_array_foreach (json_object_get(kept, "headers"), i, pair)
+        reply_header(rp, mem_strdup(pool, json_string_value(json_array_get(pair, 0))),
+                     mem_strdup(pool, json_string_value(json_array_get(pair, 1))));
+    if (body)
+        reply_text(rp, rp->status, NULL, mem_strdup(pool, json_string_value(body)),
+                   json_string_length(body));
+    reply_header(rp, "Idempotent-Replayed", "true");
+}
+
+static enum rc
+conflict(const json_t *kept, struct reply *rp, struct err *err)
+{
+    const json_t *body = json_object_get(kept, "body");
+    json_auto_t *answer = json_loads(body ? json_string_value(body) : "{}", 0, NULL);
+    json_t *id = json_object_get(answer, "id");
+
+    if (id)
+        rp->details = json_pack("{s:O}", "id", id);
+    return err_set(err, RC_DUPLICATE, "the idempotency key was used");
+}
+
+enum rc
+replay_find(struct replay *r, const struct request *rq, struct tx *tx, struct reply *rp,
+            struct err *err)
+{
+    uint8_t key[SHA256_LEN], *plain;
+    struct idempotency kept;
+    json_t *answer = NULL;
+    size_t len;
+    enum rc rc;
+
+    r->replayed = false;
+    rc = idempotency_read(tx, rq->caller.workspace.number, r->key_hash,
+                          tx->now_ms - rq->app->settings.idempotency_ms, &kept, err);
+    if (rc)
+        return rc == RC_NOT_FOUND ? RC_OK : rc;
+    seal_key(r, rq, key);
+    if (!crypto_open(rq->pool, key, kept.answer, kept.answer_len, &plain, &len) ||
+        json_read((char *)plain, len, &answer, err))
+        return err_set(err, RC_INTERNAL, "a kept answer cannot be opened");
+    if (rq->route->dialect->repeat_conflicts)
+        rc = conflict(answer, rp, err);
+    else if (!crypto_equal(kept.fingerprint, r->fingerprint, SHA256_LEN))
+        rc = err_set(err, RC_MISMATCH, "another request with this key");
+    else
+        unpack(answer, rq->pool, rp);
+    json_decref(answer);
+    r->replayed = rc == RC_OK;
+    return rc;
+}
+
+enum rc
+replay_keep(const struct replay *r, const struct request *rq, struct tx *tx, struct reply *rp,
+            struct err *err)
+{
+    struct idempotency kept = {.completed_ms = tx->now_ms};
+    uint8_t key[SHA256_LEN], *sealed;
+    json_t *answer;
+    size_t len;
+    char *text;
+
+    reply_render(rp);
+    answer = pack(rp);
+    text = json_write(rq->pool, answer, &len);
+    json_decref(answer);
+    seal_key(r, rq, key);
+    crypto_seal(rq->pool, key, text, len, &sealed, &kept.answer_len);
+    kept.answer = sealed;
+    memcpy(kept.fingerprint, r->fingerprint, SHA256_LEN);
+    return idempotency_write(tx, rq->caller.workspace.number, r->key_hash, &kept, err);
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * request: what a handler sees of a request that has passed every check of its route.
+ *
+ * Everything is borrowed from `pool`, which lives until the answer is sent. One thread at a time.
+ */
+#ifndef HTTP_REQUEST_H
+#define HTTP_REQUEST_H
+#include <jansson.h>
+
+#include "core/app.h"
+#include "core/caller.h"
+#include "http/route.h"
+
+struct http_header {
+    const char *name;
+    const char *value;
+    size_t name_len, value_len;
+};
+
+/* The request as the wire had it; filled by the server, checked by the guard. */
+struct wire {
+    const char *method;
+    const char *target;  /* raw, with the query */
+    const char *version; /* "HTTP/1.1" */
+    const char *address; /* of the client */
+    const struct http_header *headers;
+    size_t n_headers;
+};
+
+struct request {
+    TALLOC_CTX *pool;
+    struct app *app;
+    const struct route *route;
+    const char *args[ROUTE_ARGS_MAX]; /* decoded path segments */
+    const void *query;                /* the struct that route->query filled */
+    void *body;                       /* the struct that route->body filled */
+    json_t *json;                     /* the body; kept for raw_json routes */
+    void *stream;                     /* the state that route->stream made */
+    struct caller caller;             /* ACCESS_SIGNED: filled by the handler */
+    const struct wire *wire;
+    const struct query_param *params; /* the query, decoded */
+    size_t n_params;
+    char request_id[ID_TEXT_LEN];
+    int ready;            /* enum ready of the service */
+    const char *base_url; /* "http://host:port", for URLs in answers */
+    int64_t now_ms;
+};
+
+/* The value of a header (any case), NULL when absent. */
+const char *request_header(const struct request *rq, const char *name);
+
+/*
+ * How a RUN_STREAM route takes its body. open() and data() and end() run on the loop thread,
+ * settle() where it may wait for the disk; then the handler runs in a write transaction.
+ */
+struct stream {
+    /* Before the body. *ret_state is passed to the others; free() is called for it, once. */
+    enum rc (*open)(struct request *rq, void **ret_state, struct err *err);
+    enum rc (*data)(void *state, const char *bytes, size_t len, struct err *err);
+    /* The whole body has arrived. */
+    enum rc (*end)(void *state, struct err *err);
+    /* Makes what was received durable. */
+    enum rc (*settle)(void *state, struct err *err);
+    /* Adds what tells this body from another to a running hash. */
+    void (*fingerprint)(void *state, struct sha256 *hash);
+    /* `kept`: the transaction that refers to the bytes is on disk. Else they are discarded. */
+    void (*free)(void *state, bool kept);
+    int64_t (*max_body)(const struct settings *settings);
+};
+
+#endif

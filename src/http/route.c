@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "http/route.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/text.h"
+
+/* The gateway path of the records vendor's samples is an alias of the root. */
+#define ALIAS "/functions/v1/api-gateway"
+
+static const struct {
+    enum http_method method;
+    const char *name;
+} methods[] = {
+    {HTTP_GET, "GET"},     {HTTP_HEAD, "HEAD"},     {HTTP_POST, "POST"},       {HTTP_PUT, "PUT"},
+    {HTTP_PATCH, "PATCH"}, {HTTP_DELETE, "DELETE"}, {HTTP_OPTIONS, "OPTIONS"},
+};
+
+const char *
+http_method_name(enum http_method method)
+{
+    for (size_t i = 0; i < ARRAY_LEN(methods); i++) {
+        if (methods[i].method == method)
+            return methods[i].name;
+    }
+    return "";
+}
+
+enum http_method
+http_method_parse(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(methods); i++) {
+        if (streq(methods[i].name, name))
+            return methods[i].method;
+    }
+    return 0;
+}
+
+char *
+route_allow(TALLOC_CTX *pool, unsigned set)
+{
+    char *out = mem_strdup(pool, "");
+
+    if (set & HTTP_GET)
+        set |= HTTP_HEAD;
+    set |= HTTP_OPTIONS;
+    for (size_t i = 0; i < ARRAY_LEN(methods); i++) {
+        if (set & methods[i].method)
+            out = mem_printf(pool, "%s%s%s", out, *out ? ", " : "", methods[i].name);
+    }
+    return out;
+}
+
+/* Length of the segment at `p`, which ends at '/' or at `end`. */
+static size_t
+segment(const char *p, const char *end)
+{
+    const char *slash = memchr(p, '/', (size_t)(end - p));
+
+    return (size_t)((slash ? slash : end) - p);
+}
+
+struct span {
+    const char *at;
+    size_t len;
+};
+
+/* True when `path` has the form of `pattern`; the segments that stand for names go to `args`. */
+static bool
+fits(const char *pattern, const char *path, const char *end, struct span args[ROUTE_ARGS_MAX],
+     size_t *n_args)
+{
+    const char *pattern_end = pattern + strlen(pattern);
+
+    *n_args = 0;
+    while (pattern < pattern_end && path < end) {
+        size_t want, have;
+
+        if (*pattern++ != '/' || *path++ != '/')
+            return false;
+        want = segment(pattern, pattern_end);
+        have = segment(path, end);
+        if (*pattern == '{') {
+            if (have == 0)
+                return false;
+            args[(*n_args)++] = (struct span){path, have};
+        } else if (want != have || memcmp(pattern, path, want) != 0) {
+            return false;
+        }
+        pattern += want;
+        path += have;
+    }
+    return pattern == pattern_end && path == end;
+}
+
+static bool
+decode_args(TALLOC_CTX *pool, const struct span *args, size_t n, struct route_match *ret)
+{
+    for (size_t i = 0; i < n; i++) {
+        char *text;
+
+        if (!text_unescape(pool, args[i].at, args[i].len, false, &text))
+            return false;
+        ret->args[i] = text;
+    }
+    return true;
+}
+
+/* A name in the pattern loses to the same segment spelled out: /documents/upload-url, not {id}. */
+static size_t
+literal_length(const char *pattern)
+{
+    return strcspn(pattern, "{");
+}
+
+bool
+route_find(TALLOC_CTX *pool, enum http_method method, const char *path, size_t len,
+           struct route_match *ret)
+{
+    const char *end = path + len;
+    struct span args[ROUTE_ARGS_MAX], best_args[ROUTE_ARGS_MAX] = {{0}};
+    size_t n, best_n = 0, best_literal = 0;
+
+    memset(ret, 0, sizeof(*ret));
+    if (len >= strlen(ALIAS "/v1/") && memcmp(path, ALIAS "/v1/", strlen(ALIAS "/v1/")) == 0)
+        path += strlen(ALIAS);
+    if (method == HTTP_HEAD)
+        method = HTTP_GET;
+    for (const struct route *r = routes; r->op; r++) {
+        size_t literal;
+
+        if (!fits(r->path, path, end, args, &n))
+            continue;
+        literal = literal_length(r->path);
+        if (literal < best_literal)
+            continue;
+        if (literal > best_literal) {
+            *ret = (struct route_match){0};
+            best_literal = literal;
+        }
+        ret->methods |= r->method;
+        if (r->method == method) {
+            ret->route = r;
+            memcpy(best_args, args, sizeof(args));
+            best_n = n;
+        }
+    }
+    return !ret->route || decode_args(pool, best_args, best_n, ret);
+}
+
+static void
+refuse(const struct route *r, const char *why)
+{
+    (void)fprintf(stderr, "dossier: route table: %s: %s\n", r->op, why);
+    abort();
+}
+
+static void
+check_row(const struct route *r)
+{
+    if (!r->access || !r->run || !r->dialect || !r->handler || !r->summary || !r->tag)
+        refuse(r, "access, run, dialect, handler, tag and summary have no default");
+    if ((r->access == ACCESS_KEY) != (r->permission != 0))
+        refuse(r, "a permission goes with ACCESS_KEY, and only with it");
+    if ((r->run == RUN_STREAM) != (r->stream != NULL))
+        refuse(r, "a stream goes with RUN_STREAM, and only with it");
+    if (r->body && (!r->body_size || r->max_body == 0))
+        refuse(r, "a body needs body_size and max_body");
+    if (r->query && !r->query_size)
+        refuse(r, "a query needs query_size");
+    for (const struct route *other = routes; other != r; other++) {
+        if (streq(other->op, r->op))
+            refuse(r, "duplicate op");
+        if (other->method == r->method && streq(other->path, r->path))
+            refuse(r, "duplicate method and path");
+    }
+}
+
+void
+route_check_table(void)
+{
+    for (const struct route *r = routes; r->op; r++)
+        check_row(r);
+}

@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The only file that knows libmicrohttpd.
+ *
+ * Its parser is lax (see SECURITY.md); the guard makes up for that. Its unescaping is switched
+ * off: paths are decoded by the router, from the raw target.
+ */
+#include "http/server.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <microhttpd.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <stdatomic.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "http/exchange.h"
+#include "http/server_deadline.h"
+
+#define CONNECTION_MEMORY (64 * 1024) /* room for the largest header block and a read buffer */
+#define BACKLOG 1024
+#define COPY_BLOCK (64 * 1024)
+
+struct server {
+    struct service *service;
+    struct MHD_Daemon *daemon;
+    struct deadlines *deadlines;
+    char url[128];
+    _Atomic int64_t busy; /* requests under way */
+};
+
+/* One request, as the library drives it. */
+struct call {
+    struct server *server;
+    struct MHD_Connection *connection;
+    struct peer *peer;
+    struct exchange *exchange;
+    struct wire wire;
+    struct http_header *headers;
+    bool headed;  /* exchange_head() was called */
+    bool waiting; /* parked; the next turn sends the answer */
+    enum exchange_next next;
+};
+
+static struct peer *
+peer_of(struct MHD_Connection *c)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+    return info ? info->socket_context : NULL;
+}
+
+static void
+on_connection(void *cls, struct MHD_Connection *c, void **socket_context,
+              enum MHD_ConnectionNotificationCode code)
+{
+    struct server *s = cls;
+    const union MHD_ConnectionInfo *info;
+
+    if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
+        if (*socket_context)
+            peer_close(s->deadlines, *socket_context);
+        *socket_context = NULL;
+        return;
+    }
+    info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
+    *socket_context = info ? peer_open(s->deadlines, info->connect_fd) : NULL;
+}
+
+static void
+wake(void *arg)
+{
+    struct call *call = arg;
+
+    MHD_resume_connection(call->connection);
+}
+
+/* Called with the raw target, before the headers: the first sight of a request. */
+static void *
+on_target(void *cls, const char *target, struct MHD_Connection *c)
+{
+    struct server *s = cls;
+    struct exchange *ex = exchange_new(s->service, wake);
+    struct call *call = MEM_NEW(exchange_pool(ex), struct call);
+
+    call->server = s;
+    call->connection = c;
+    call->exchange = ex;
+    call->peer = peer_of(c);
+    call->wire.target = mem_strdup(exchange_pool(ex), target);
+    exchange_own(ex, call);
+    atomic_fetch_add(&s->busy, 1);
+    return call;
+}
+
+static void
+on_completed(void *cls, struct MHD_Connection *c, void **con_cls,
+             enum MHD_RequestTerminationCode code)
+{
+    struct call *call = *con_cls;
+    struct server *s = cls;
+    struct exchange *ex;
+
+    (void)c;
+    (void)code;
+    if (!call)
+        return;
+    *con_cls = NULL;
+    ex = call->exchange;
+    if (call->peer)
+        peer_phase(call->peer, PHASE_IDLE);
+    exchange_free(&ex);
+    atomic_fetch_sub(&s->busy, 1);
+}
+
+static size_t
+keep_escapes(void *cls, struct MHD_Connection *c, char *s)
+{
+    (void)cls;
+    (void)c;
+    return strlen(s);
+}
+
+static enum MHD_Result
+take_header(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_len,
+            const char *value, size_t value_len)
+{
+    struct call *call = cls;
+
+    (void)kind;
+    call->headers[call->wire.n_headers++] = (struct http_header){
+        .name = name, .value = value ? value : "", .name_len = name_len, .value_len = value_len};
+    return MHD_YES;
+}
+
+static const char *
+client_address(TALLOC_CTX *pool, struct MHD_Connection *c)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(c, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    char text[INET6_ADDRSTRLEN] = "";
+    const struct sockaddr *sa = info ? info->client_addr : NULL;
+
+    if (sa && sa->sa_family == AF_INET)
+        (void)inet_ntop(AF_INET, &((const struct sockaddr_in *)sa)->sin_addr, text, sizeof(text));
+    else if (sa && sa->sa_family == AF_INET6)
+        (void)inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)sa)->sin6_addr, text,
+                        sizeof(text));
+    return mem_strdup(pool, text);
+}
+
+static void
+read_wire(struct call *call, const char *method, const char *version)
+{
+    TALLOC_CTX *pool = exchange_pool(call->exchange);
+    int n = MHD_get_connection_values_n(call->connection, MHD_HEADER_KIND, NULL, NULL);
+
+    call->headers = MEM_ARRAY(pool, struct http_header, n > 0 ? n : 1);
+    call->wire.method = method;
+    call->wire.version = version;
+    call->wire.address = client_address(pool, call->connection);
+    call->wire.headers = call->headers;
+    (void)MHD_get_connection_values_n(call->connection, MHD_HEADER_KIND, take_header, call);
+}
+
+/* Feeds bytes of a blob that has no descriptor; cls is the reply. */
+static ssize_t
+feed_blob(void *cls, uint64_t at, char *into, size_t room)
+{
+    struct reply *rp = cls;
+    struct err err;
+    size_t n = 0;
+
+    if (at >= (uint64_t)rp->length)
+        return MHD_CONTENT_READER_END_OF_STREAM;
+    if (room > (uint64_t)rp->length - at)
+        room = (size_t)((uint64_t)rp->length - at);
+    if (blob_read(rp->blob, rp->first + (int64_t)at, into, room, &n, &err) || n == 0)
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    return (ssize_t)n;
+}
+
+static struct MHD_Response *
+make_response(struct reply *rp)
+{
+    int fd;
+
+    if (!rp->blob)
+        return MHD_create_response_from_buffer(rp->text_len, (void *)(uintptr_t)rp->text,
+                                               MHD_RESPMEM_PERSISTENT);
+    fd = blob_reader_fd(rp->blob);
+    fd = fd >= 0 ? dup(fd) : -1; /* the response closes its own */
+    if (fd >= 0)
+        return MHD_create_response_from_fd_at_offset64((uint64_t)rp->length, fd,
+                                                       (uint64_t)rp->first);
+    return MHD_create_response_from_callback((uint64_t)rp->length, COPY_BLOCK, feed_blob, rp,
+                                             NULL);
+}
+
+static enum MHD_Result
+send_reply(struct call *call, bool close_after)
+{
+    struct reply *rp = exchange_reply(call->exchange);
+    struct MHD_Response *response = make_response(rp);
+    enum MHD_Result sent;
+
+    if (!response)
+        return MHD_NO;
+    for (size_t i = 0; i < rp->n_headers; i++)
+        (void)MHD_add_response_header(response, rp->headers[i].name, rp->headers[i].value);
+    if (close_after || atomic_load(&call->server->service->ready) == READY_DRAINING)
+        (void)MHD_add_response_header(response, "Connection", "close");
+    if (call->peer)
+        peer_phase(call->peer, PHASE_REPLY);
+    sent = MHD_queue_response(call->connection, (unsigned)rp->status, response);
+    MHD_destroy_response(response);
+    return sent;
+}
+
+static enum MHD_Result
+proceed(struct call *call)
+{
+    switch (call->next) {
+    case EXCHANGE_READ:
+        return MHD_YES;
+    case EXCHANGE_REPLY:
+        return send_reply(call, false);
+    case EXCHANGE_CLOSE:
+        return send_reply(call, true);
+    case EXCHANGE_WAIT:
+        call->waiting = true;
+        if (call->peer)
+            peer_phase(call->peer, PHASE_WORK);
+        MHD_suspend_connection(call->connection);
+        exchange_go(call->exchange);
+        return MHD_YES;
+    case EXCHANGE_DROP:
+        break;
+    }
+    return MHD_NO;
+}
+
+/*
+ * The library's one handler: called when the headers are there, for each piece of the body, and
+ * at its end; and again after a parked connection was woken.
+ */
+static enum MHD_Result
+on_request(void *cls, struct MHD_Connection *c, const char *url, const char *method,
+           const char *version, const char *data, size_t *data_len, void **con_cls)
+{
+    struct call *call = *con_cls;
+
+    (void)cls;
+    (void)c;
+    (void)url;
+    if (call->waiting)
+        return send_reply(call, false);
+    if (!call->headed) {
+        call->headed = true;
+        if (call->peer)
+            peer_phase(call->peer, PHASE_BODY);
+        read_wire(call, method, version);
+        call->next = exchange_head(call->exchange, &call->wire);
+        return proceed(call);
+    }
+    if (*data_len > 0) {
+        call->next = exchange_body(call->exchange, data, *data_len);
+        *data_len = 0;
+        return call->next == EXCHANGE_DROP ? MHD_NO : MHD_YES;
+    }
+    call->next = exchange_end(call->exchange);
+    return proceed(call);
+}
+
+/* Splits "host:port"; an empty host means every address. */
+static enum rc
+split_listen(TALLOC_CTX *pool, const char *text, char **host, char **port, struct err *err)
+{
+    const char *colon = strrchr(text, ':');
+
+    if (!colon || !colon[1] || strspn(colon + 1, "0123456789") != strlen(colon + 1))
+        return err_set(err, RC_INVALID, "--listen takes HOST:PORT, not '%s'", text);
+    *host = mem_strndup(pool, text, (size_t)(colon - text));
+    if ((*host)[0] == '[' && colon[-1] == ']')
+        *host = mem_strndup(pool, text + 1, (size_t)(colon - text) - 2);
+    *port = mem_strdup(pool, colon + 1);
+    return RC_OK;
+}
+
+static enum rc
+open_socket(const char *listen_text, int *ret_fd, struct err *err)
+{
+    SCOPED_POOL(pool);
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *list = NULL;
+    char *host, *port;
+    int fd = -1, one = 1;
+    enum rc rc;
+
+    rc = split_listen(pool, listen_text, &host, &port, err);
+    if (rc)
+        return rc;
+    if (getaddrinfo(*host ? host : NULL, port, &hints, &list) != 0)
+        return err_set(err, RC_INVALID, "--listen: no such address '%s'", listen_text);
+    fd = socket(list->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd >= 0) {
+        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    }
+    if (fd < 0 || bind(fd, list->ai_addr, list->ai_addrlen) != 0 || listen(fd, BACKLOG) != 0) {
+        rc = err_set(err, RC_UNAVAILABLE, "cannot listen on %s: %s%s", listen_text,
+                     strerror(errno), // NOLINT(concurrency-mt-unsafe): before threads start
+                     errno == EADDRINUSE ? "; stop the other program or choose another --listen"
+                                         : "");
+        if (fd >= 0)
+            (void)close(fd);
+        fd = -1;
+    }
+    freeaddrinfo(list);
+    *ret_fd = fd;
+    return rc;
+}
+
+static void
+write_url(struct server *s, int fd)
+{
+    struct sockaddr_storage ss;
+    socklen_t len = sizeof(ss);
+    char host[INET6_ADDRSTRLEN] = "", port[8] = "";
+
+    memset(&ss, 0, sizeof(ss));
+    if (getsockname(fd, (struct sockaddr *)&ss, &len) == 0)
+        (void)getnameinfo((struct sockaddr *)&ss, len, host, sizeof(host), port, sizeof(port),
+                          NI_NUMERICHOST | NI_NUMERICSERV);
+    (void)snprintf(s->url, sizeof(s->url), strchr(host, ':') ? "http://[%s]:%s" : "http://%s:%s",
+                   host, port);
+}
+
+static void
+on_library_log(void *cls, const char *fmt, va_list ap)
+{
+    char text[512];
+
+    (void)cls;
+    (void)vsnprintf(text, sizeof(text), fmt, ap); // NOLINT: the library's own format
+    log_debug("http: %s", text);
+}
+
+enum rc
+server_start(struct service *service, const struct server_config *config, struct server **ret,
+             struct err *err)
+{
+    struct server *s = MEM_NEW(NULL, struct server);
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+    unsigned loops = config->loops > 1 ? config->loops : 0; /* a pool of one is no pool */
+    int fd = -1;
+    enum rc rc;
+
+    s->service = service;
+    rc = deadlines_new(&service->app->metrics, &s->deadlines, err);
+    if (!rc)
+        rc = open_socket(config->listen, &fd, err);
+    if (rc) {
+        deadlines_free(&s->deadlines);
+        (void)talloc_free(s);
+        return rc;
+    }
+    write_url(s, fd);
+    s->daemon = MHD_start_daemon(
+        flags, 0, NULL, NULL, on_request, s, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL,
+        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE, loops,
+        MHD_OPTION_CONNECTION_LIMIT, config->max_connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)CONNECTION_MEMORY, MHD_OPTION_URI_LOG_CALLBACK, on_target, s,
+        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_NOTIFY_COMPLETED,
+        on_completed, s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, s,
+        MHD_OPTION_STRICT_FOR_CLIENT, -1, MHD_OPTION_END);
+    if (!s->daemon) {
+        (void)close(fd);
+        deadlines_free(&s->deadlines);
+        (void)talloc_free(s);
+        return err_set(err, RC_INTERNAL, "the HTTP library did not start");
+    }
+    *ret = s;
+    return RC_OK;
+}
+
+const char *
+server_url(const struct server *s)
+{
+    return s->url;
+}
+
+void
+server_free(struct server **ret, int64_t drain_ms)
+{
+    struct server *s = *ret;
+    int64_t until = clock_mono_ms() + drain_ms;
+    MHD_socket fd;
+
+    if (!s)
+        return;
+    fd = MHD_quiesce_daemon(s->daemon);
+    while (atomic_load(&s->busy) > 0 && clock_mono_ms() < until)
+        (void)usleep(5000);
+    MHD_stop_daemon(s->daemon);
+    if (fd != MHD_INVALID_SOCKET)
+        (void)close(fd);
+    deadlines_free(&s->deadlines);
+    (void)talloc_free(s);
+    *ret = NULL;
+}

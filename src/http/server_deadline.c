@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "http/server_deadline.h"
+
+#include <netinet/in.h>
+#include <linux/tcp.h> /* for tcpi_bytes_acked and tcpi_bytes_received */
+#include <pthread.h>
+#include <signal.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+
+#define TICK_MS 1000
+#define GRACE_MS 10000
+#define IDLE_MS 60000
+#define MIN_RATE 1024 /* bytes a second */
+
+struct peer {
+    int fd;
+    _Atomic int phase;
+    _Atomic int64_t since_ms;
+    /* the watchdog's own */
+    int64_t seen_since_ms;
+    int64_t bytes_then;
+    struct peer *next, *prev;
+};
+
+struct deadlines {
+    struct metrics *metrics;
+    pthread_t thread;
+    pthread_mutex_t lock; /* a peer in the list has an open fd while this is held */
+    pthread_cond_t stop;
+    bool stopping;
+    struct peer *peers;
+    size_t count;
+};
+
+struct progress {
+    int64_t in, out;
+};
+
+static bool
+read_progress(int fd, struct progress *ret)
+{
+    struct tcp_info info;
+    socklen_t len = sizeof(info);
+
+    memset(&info, 0, sizeof(info));
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
+        return false;
+    ret->in = (int64_t)info.tcpi_bytes_received;
+    ret->out = (int64_t)info.tcpi_bytes_acked;
+    return true;
+}
+
+static bool
+too_slow(int64_t bytes, int64_t age_ms)
+{
+    return age_ms > GRACE_MS && bytes < (age_ms - GRACE_MS) * MIN_RATE / 1000;
+}
+
+/* True when the connection has used up its patience in the phase it is in. */
+static bool
+overdue(struct peer *p, int64_t now_ms)
+{
+    int64_t since = atomic_load(&p->since_ms), age = now_ms - since;
+    int phase = atomic_load(&p->phase);
+    struct progress at;
+
+    if (phase == PHASE_WORK || !read_progress(p->fd, &at))
+        return false;
+    if (p->seen_since_ms != since) { /* a new phase: what was counted before does not matter */
+        p->seen_since_ms = since;
+        p->bytes_then = phase == PHASE_REPLY ? at.out : at.in;
+        return false;
+    }
+    switch (phase) {
+    case PHASE_IDLE:
+        if (at.in == p->bytes_then)
+            return age > IDLE_MS;
+        /* the first bytes of a header block: its clock starts now, unless it is complete already */
+        if (atomic_compare_exchange_strong(&p->phase, &(int){PHASE_IDLE}, PHASE_HEAD))
+            atomic_store(&p->since_ms, now_ms);
+        return false;
+    case PHASE_HEAD:
+        return age > GRACE_MS;
+    case PHASE_BODY:
+        return too_slow(at.in - p->bytes_then, age);
+    case PHASE_REPLY:
+        return too_slow(at.out - p->bytes_then, age);
+    default:
+        return false;
+    }
+}
+
+static void
+sweep(struct deadlines *d)
+{
+    int64_t now_ms = clock_mono_ms();
+
+    for (struct peer *p = d->peers; p; p = p->next) {
+        if (now_ms - atomic_load(&p->since_ms) < TICK_MS || !overdue(p, now_ms))
+            continue;
+        (void)shutdown(p->fd, SHUT_RDWR); /* the loop sees it and closes */
+        metric_add(d->metrics, METRIC_CUT_SLOW, 1);
+    }
+}
+
+static void *
+watch(void *arg)
+{
+    struct deadlines *d = arg;
+    struct timespec until;
+
+    pthread_mutex_lock(&d->lock);
+    while (!d->stopping) {
+        (void)clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec += TICK_MS / 1000;
+        (void)pthread_cond_timedwait(&d->stop, &d->lock, &until);
+        sweep(d);
+    }
+    pthread_mutex_unlock(&d->lock);
+    return NULL;
+}
+
+enum rc
+deadlines_new(struct metrics *metrics, struct deadlines **ret, struct err *err)
+{
+    struct deadlines *d = MEM_NEW(NULL, struct deadlines);
+    sigset_t all, old;
+    int failed;
+
+    d->metrics = metrics;
+    pthread_mutex_init(&d->lock, NULL);
+    pthread_cond_init(&d->stop, NULL);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    failed = pthread_create(&d->thread, NULL, watch, d);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (failed) {
+        (void)talloc_free(d);
+        return err_set(err, RC_INTERNAL, "cannot start the watchdog thread");
+    }
+    *ret = d;
+    return RC_OK;
+}
+
+void
+deadlines_free(struct deadlines **ret)
+{
+    struct deadlines *d = *ret;
+
+    if (!d)
+        return;
+    pthread_mutex_lock(&d->lock);
+    d->stopping = true;
+    pthread_cond_signal(&d->stop);
+    pthread_mutex_unlock(&d->lock);
+    pthread_join(d->thread, NULL);
+    pthread_mutex_destroy(&d->lock);
+    pthread_cond_destroy(&d->stop);
+    (void)talloc_free(d);
+    *ret = NULL;
+}
+
+struct peer *
+peer_open(struct deadlines *d, int fd)
+{
+    struct peer *p = MEM_NEW(NULL, struct peer);
+
+    p->fd = fd;
+    p->seen_since_ms = clock_mono_ms(); /* nothing has come in at this point */
+    atomic_store(&p->phase, PHASE_IDLE);
+    atomic_store(&p->since_ms, p->seen_since_ms);
+    pthread_mutex_lock(&d->lock);
+    p->next = d->peers;
+    if (p->next)
+        p->next->prev = p;
+    d->peers = p;
+    d->count++;
+    metric_set(d->metrics, METRIC_CONNECTIONS, (int64_t)d->count);
+    pthread_mutex_unlock(&d->lock);
+    return p;
+}
+
+void
+peer_close(struct deadlines *d, struct peer *p)
+{
+    pthread_mutex_lock(&d->lock);
+    if (p->prev)
+        p->prev->next = p->next;
+    else
+        d->peers = p->next;
+    if (p->next)
+        p->next->prev = p->prev;
+    d->count--;
+    metric_set(d->metrics, METRIC_CONNECTIONS, (int64_t)d->count);
+    pthread_mutex_unlock(&d->lock);
+    (void)talloc_free(p);
+}
+
+void
+peer_phase(struct peer *p, enum phase phase)
+{
+    atomic_store(&p->since_ms, clock_mono_ms());
+    atomic_store(&p->phase, phase);
+}
+
+size_t
+deadlines_count(struct deadlines *d)
+{
+    size_t n;
+
+    pthread_mutex_lock(&d->lock);
+    n = d->count;
+    pthread_mutex_unlock(&d->lock);
+    return n;
+}

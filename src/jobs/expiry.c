@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+/* expiry: forgets the answers kept for idempotency keys, and the used-up upload URLs. */
+#include "jobs/job.h"
+#include "store/idempotency.h"
+#include "store/object.h"
+
+#define BATCH 1000
+#define BATCHES_MAX 20 /* a run; the writer is there for the requests first */
+
+struct expiry {
+    int64_t keep_ms;
+    int64_t removed; /* by the last batch */
+    int64_t left;
+    int64_t waited_ms;
+};
+
+static enum rc
+expire_answers(struct tx *tx, void *arg, struct err *err)
+{
+    struct expiry *e = arg;
+
+    return idempotency_expire(tx, tx->now_ms - e->keep_ms, BATCH, &e->removed, err);
+}
+
+static enum rc
+forget_urls(struct tx *tx, void *arg, struct err *err)
+{
+    struct expiry *e = arg;
+
+    return object_forget_urls(tx, BATCH, &e->removed, err);
+}
+
+static enum rc
+count_left(struct tx *tx, void *arg, struct err *err)
+{
+    struct expiry *e = arg;
+    int64_t before_ms = tx->now_ms - e->keep_ms, oldest_ms = before_ms;
+    enum rc rc = idempotency_backlog(tx, before_ms, &e->left, &oldest_ms, err);
+
+    e->waited_ms = before_ms - oldest_ms;
+    return rc;
+}
+
+static enum rc
+repeat(struct jobs *jobs, enum rc (*fn)(struct tx *tx, void *arg, struct err *err),
+       struct expiry *e, struct err *err)
+{
+    enum rc rc = RC_OK;
+
+    e->removed = BATCH;
+    for (int i = 0; i < BATCHES_MAX && !rc && e->removed == BATCH && !jobs_stopping(jobs); i++) {
+        SCOPED_POOL(pool);
+
+        rc = engine_write(jobs->service->app->engine, 0, pool, fn, e, err);
+    }
+    return rc;
+}
+
+static enum rc
+run(struct jobs *jobs, struct err *err)
+{
+    SCOPED_POOL(pool);
+    struct app *app = jobs->service->app;
+    struct expiry e = {.keep_ms = app->settings.idempotency_ms};
+    enum rc rc;
+
+    rc = repeat(jobs, expire_answers, &e, err);
+    if (!rc)
+        rc = repeat(jobs, forget_urls, &e, err);
+    if (!rc)
+        rc = engine_read(app->engine, pool, count_left, &e, err);
+    if (!rc)
+        job_backlog(jobs, &job_expiry, e.left, e.waited_ms);
+    return rc;
+}
+
+const struct job_kind job_expiry = {
+    .name = "expiry",
+    .first_ms = 60000,
+    .interval_ms = 60000,
+    .run = run,
+    .last_run = METRIC_EXPIRY_LAST_RUN,
+    .backlog = METRIC_EXPIRY_BACKLOG,
+    .oldest = METRIC_EXPIRY_OLDEST,
+};

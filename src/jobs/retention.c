@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+/* retention: removes the audit lines that a workspace need not keep any longer. */
+#include "jobs/job.h"
+#include "store/audit.h"
+#include "store/workspace.h"
+
+#define BATCH 1000
+#define DAY_MS ((int64_t)86400000)
+
+struct due {
+    int64_t workspace;
+    int64_t keep_days;
+};
+
+struct survey {
+    TALLOC_CTX *pool;
+    struct due *list; /* workspaces with lines to remove */
+    size_t n;
+    int64_t left;
+    int64_t waited_ms;
+};
+
+static enum rc
+look_at(struct tx *tx, const struct workspace *w, void *arg, struct err *err)
+{
+    struct survey *s = arg;
+    int64_t before_ms = tx->now_ms - w->audit_days * DAY_MS, oldest_ms = before_ms, n = 0;
+    enum rc rc;
+
+    if (w->audit_days <= 0 || w->audit_days > tx->now_ms / DAY_MS)
+        return RC_OK; /* kept for ever */
+    rc = audit_count_before(tx, w->number, before_ms, &n, &oldest_ms, err);
+    if (rc || n == 0)
+        return rc;
+    s->list = talloc_realloc(s->pool, s->list, struct due, (unsigned)s->n + 1);
+    BUG_ON(!s->list);
+    s->list[s->n++] = (struct due){w->number, w->audit_days};
+    s->left += n;
+    if (before_ms - oldest_ms > s->waited_ms)
+        s->waited_ms = before_ms - oldest_ms;
+    return RC_OK;
+}
+
+static enum rc
+take_survey(struct tx *tx, void *arg, struct err *err)
+{
+    return workspace_each(tx, look_at, arg, err);
+}
+
+static enum rc
+survey(struct jobs *jobs, TALLOC_CTX *pool, struct survey *ret, struct err *err)
+{
+    *ret = (struct survey){.pool = pool};
+    return engine_read(jobs->service->app->engine, pool, take_survey, ret, err);
+}
+
+struct trim {
+    const struct due *due;
+    int64_t removed;
+};
+
+static enum rc
+trim_fn(struct tx *tx, void *arg, struct err *err)
+{
+    struct trim *t = arg;
+
+    return audit_trim(tx, t->due->workspace, tx->now_ms - t->due->keep_days * DAY_MS, BATCH,
+                      &t->removed, err);
+}
+
+static enum rc
+trim_all(struct jobs *jobs, const struct due *due, struct err *err)
+{
+    struct trim t = {.due = due, .removed = BATCH};
+    enum rc rc = RC_OK;
+
+    while (!rc && t.removed == BATCH && !jobs_stopping(jobs)) {
+        SCOPED_POOL(pool);
+
+        rc = engine_write(jobs->service->app->engine, due->workspace, pool, trim_fn, &t, err);
+        jobs_breathe(jobs);
+    }
+    return rc;
+}
+
+static enum rc
+run(struct jobs *jobs, struct err *err)
+{
+    SCOPED_POOL(pool);
+    struct survey s;
+    enum rc rc = survey(jobs, pool, &s, err);
+
+    for (size_t i = 0; !rc && i < s.n && !jobs_stopping(jobs); i++)
+        rc = trim_all(jobs, &s.list[i], err);
+    if (!rc && s.n > 0)
+        rc = survey(jobs, pool, &s, err);
+    if (!rc)
+        job_backlog(jobs, &job_retention, s.left, s.waited_ms);
+    return rc;
+}
+
+const struct job_kind job_retention = {
+    .name = "retention",
+    .first_ms = 60000,
+    .interval_ms = 3600000,
+    .run = run,
+    .last_run = METRIC_RETENTION_LAST_RUN,
+    .backlog = METRIC_RETENTION_BACKLOG,
+    .oldest = METRIC_RETENTION_OLDEST,
+};

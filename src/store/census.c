@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/census.h"
+
+static const struct sql documents =
+    SQL("SELECT id, storage_path, blob_id, size_bytes, sha256 FROM document"
+        " WHERE workspace_id = $1 AND id > $2 AND blob_id IS NOT NULL ORDER BY id LIMIT $3");
+static const struct sql objects =
+    SQL("SELECT NULL, storage_path, blob_id, size_bytes, sha256 FROM object"
+        " WHERE workspace_id = $1 AND storage_path > $2 ORDER BY storage_path LIMIT $3");
+static const struct sql document_totals =
+    SQL("SELECT count(*), coalesce(sum(size_bytes), 0) FROM document WHERE workspace_id = $1");
+static const struct sql object_totals =
+    SQL("SELECT coalesce(sum(size_bytes), 0) FROM object WHERE workspace_id = $1");
+static const struct sql dangling_links =
+    SQL("SELECT id FROM link WHERE workspace_id = $1 AND NOT EXISTS (SELECT 1 FROM document"
+        " WHERE document.workspace_id = link.workspace_id AND document.id = link.document_id)"
+        " ORDER BY id LIMIT $2");
+
+static void
+read_row(struct db_cursor *c, TALLOC_CTX *pool, struct census_row *r)
+{
+    size_t len = 0;
+    const void *sha;
+
+    r->is_object = !db_col_id(c, 0, &r->document_id);
+    r->storage_path = db_col_strdup(c, 1, pool);
+    (void)db_col_id(c, 2, &r->blob_id);
+    r->size_bytes = db_col_null(c, 3) ? -1 : db_col_int(c, 3);
+    sha = db_col_blob(c, 4, &len);
+    if (sha && len == SHA256_LEN)
+        memcpy(r->sha256, sha, SHA256_LEN);
+}
+
+static enum rc
+read_page(struct tx *tx, const struct sql *sql, const struct db_value values[3],
+          struct census_row **ret, size_t *ret_n, struct err *err)
+{
+    SCOPED(db_cursor) c = NULL;
+    struct census_row *list = MEM_ARRAY(tx->pool, struct census_row, values[2].number);
+    bool row = true;
+    size_t n = 0;
+    enum rc rc;
+
+    rc = db_query(tx->conn, sql, values, 3, &c, err);
+    while (!rc && (rc = db_next(c, &row, err)) == RC_OK && row)
+        read_row(c, tx->pool, &list[n++]);
+    *ret = list;
+    *ret_n = n;
+    return rc;
+}
+
+enum rc
+census_documents(struct tx *tx, int64_t workspace, const struct id *after, int64_t max,
+                 struct census_row **ret, size_t *ret_n, struct err *err)
+{
+    struct db_value values[3] = {db_int(workspace), db_id(after), db_int(max)};
+
+    return read_page(tx, &documents, values, ret, ret_n, err);
+}
+
+enum rc
+census_objects(struct tx *tx, int64_t workspace, const char *after, int64_t max,
+               struct census_row **ret, size_t *ret_n, struct err *err)
+{
+    struct db_value values[3] = {db_int(workspace), db_text(after), db_int(max)};
+
+    return read_page(tx, &objects, values, ret, ret_n, err);
+}
+
+enum rc
+census_totals(struct tx *tx, int64_t workspace, int64_t *ret_documents, int64_t *ret_bytes,
+              struct err *err)
+{
+    SCOPED(db_cursor) d = NULL;
+    SCOPED(db_cursor) o = NULL;
+    enum rc rc;
+
+    rc = db_query_one(tx->conn, &document_totals, DB_ARGS(db_int(workspace)), &d, err);
+    if (!rc)
+        rc = db_query_one(tx->conn, &object_totals, DB_ARGS(db_int(workspace)), &o, err);
+    if (rc)
+        return rc;
+    *ret_documents = db_col_int(d, 0);
+    *ret_bytes = db_col_int(d, 1) + db_col_int(o, 0);
+    return RC_OK;
+}
+
+enum rc
+census_dangling_links(struct tx *tx, int64_t workspace, int64_t max, struct id **ret,
+                      size_t *ret_n, struct err *err)
+{
+    SCOPED(db_cursor) c = NULL;
+    struct id *list = MEM_ARRAY(tx->pool, struct id, max);
+    bool row = true;
+    size_t n = 0;
+    enum rc rc;
+
+    rc = db_query(tx->conn, &dangling_links, DB_ARGS(db_int(workspace), db_int(max)), &c, err);
+    while (!rc && (rc = db_next(c, &row, err)) == RC_OK && row)
+        (void)db_col_id(c, 0, &list[n++]);
+    *ret = list;
+    *ret_n = n;
+    return rc;
+}

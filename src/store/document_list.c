@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Lists of documents: the one statement of the store that is put together at run time, from the
+ * fragments below. Values never become text; each is a parameter.
+ */
+#include "base/buf.h"
+#include "store/document_row.h"
+
+#define VALUES_MAX (12 + DOCUMENT_TAGS_MAX)
+
+struct query {
+    struct buf text;
+    struct db_value values[VALUES_MAX];
+    size_t n;
+    struct id bounds[2];
+};
+
+static const char *const sort_columns[] = {
+    [SORT_CREATED] = "d.id",
+    [SORT_UPDATED] = "d.updated_at",
+    [SORT_NAME] = "d.name",
+};
+
+/* Adds a parameter; returns its number for the text. */
+static size_t
+param(struct query *q, struct db_value v)
+{
+    BUG_ON(q->n == VALUES_MAX);
+    q->values[q->n++] = v;
+    return q->n;
+}
+
+/* "%needle%" with LIKE's own signs escaped. */
+static char *
+like_pattern(TALLOC_CTX *pool, const char *needle)
+{
+    struct buf b;
+
+    buf_init(&b, pool, (size_t)KIB(64));
+    buf_puts(&b, "%");
+    for (; *needle; needle++) {
+        if (strchr("%_\\", *needle))
+            buf_puts(&b, "\\");
+        BUG_ON(!buf_append(&b, needle, 1));
+    }
+    buf_puts(&b, "%");
+    return b.bytes;
+}
+
+static void
+add_folder(struct query *q, TALLOC_CTX *pool, const char *folder)
+{
+    /* '0' follows '/': the range holds exactly the paths that begin with folder + "/" */
+    size_t a = param(q, db_text(folder));
+    size_t b = param(q, db_text(mem_printf(pool, "%s/", folder)));
+    size_t c = param(q, db_text(mem_printf(pool, "%s0", folder)));
+
+    buf_printf(&q->text, " AND (d.folder = $%zu OR (d.folder >= $%zu AND d.folder < $%zu))", a, b,
+               c);
+}
+
+static void
+add_tags(struct query *q, const struct document_filter *f)
+{
+    for (size_t i = 0; i < f->n_tags; i++)
+        buf_printf(&q->text,
+                   " AND EXISTS (SELECT 1 FROM document_tag t WHERE t.workspace_id = $1"
+                   " AND t.tag = $%zu AND t.document_id = d.id)",
+                   param(q, db_text(f->tags[i])));
+}
+
+static void
+add_filter(struct query *q, TALLOC_CTX *pool, const struct document_filter *f)
+{
+    if (f->folder)
+        add_folder(q, pool, f->folder);
+    add_tags(q, f);
+    if (f->mime_type)
+        buf_printf(&q->text, " AND d.mime_type = $%zu", param(q, db_text(f->mime_type)));
+    if (f->search)
+        buf_printf(&q->text, " AND d.search_text LIKE $%zu ESCAPE '\\'",
+                   param(q, db_text(like_pattern(pool, f->search))));
+    if (f->after_ms >= 0) {
+        q->bounds[0] = id_floor(f->after_ms);
+        buf_printf(&q->text, " AND d.id >= $%zu", param(q, db_id(&q->bounds[0])));
+    }
+    if (f->before_ms >= 0) {
+        q->bounds[1] = id_floor(f->before_ms);
+        buf_printf(&q->text, " AND d.id < $%zu", param(q, db_id(&q->bounds[1])));
+    }
+}
+
+static void
+add_cursor(struct query *q, const struct document_filter *f)
+{
+    const char *op = f->descending ? "<" : ">";
+    struct db_value at =
+        f->sort == SORT_NAME ? db_text(f->cursor_text) : db_int(f->cursor_number);
+
+    if (f->sort == SORT_CREATED) {
+        buf_printf(&q->text, " AND d.id %s $%zu", op, param(q, db_id(&f->cursor_id)));
+        return;
+    }
+    buf_printf(&q->text, " AND (%s, d.id) %s ($%zu, $%zu)", sort_columns[f->sort], op,
+               param(q, at), param(q, db_id(&f->cursor_id)));
+}
+
+static void
+begin(struct query *q, TALLOC_CTX *pool, int64_t workspace, const char *columns)
+{
+    q->n = 0;
+    buf_init(&q->text, pool, (size_t)KIB(16));
+    buf_printf(&q->text, "SELECT %s FROM document d WHERE d.workspace_id = $%zu", columns,
+               param(q, db_int(workspace)));
+}
+
+enum rc
+document_list(struct tx *tx, int64_t workspace, const struct document_filter *f,
+              struct document **ret, size_t *ret_n, struct err *err)
+{
+    SCOPED(db_cursor) c = NULL;
+    struct document *docs = MEM_ARRAY(tx->pool, struct document, f->limit + 1);
+    const char *direction = f->descending ? "DESC" : "ASC";
+    struct query q;
+    bool row = true;
+    size_t n = 0;
+    enum rc rc;
+
+    begin(&q, tx->pool, workspace, DOCUMENT_COLUMNS);
+    add_filter(&q, tx->pool, f);
+    if (f->has_cursor)
+        add_cursor(&q, f);
+    buf_printf(&q.text, " ORDER BY %s %s", sort_columns[f->sort], direction);
+    if (f->sort != SORT_CREATED)
+        buf_printf(&q.text, ", d.id %s", direction);
+    buf_printf(&q.text, " LIMIT %lld OFFSET %lld", (long long)f->limit, (long long)f->offset);
+    rc = db_query_built(tx->conn, q.text.bytes, q.values, q.n, &c, err);
+    while (!rc && (rc = db_next(c, &row, err)) == RC_OK && row)
+        document_row_read(c, tx->pool, &docs[n++]);
+    *ret = docs;
+    *ret_n = n;
+    return rc;
+}
+
+enum rc
+document_count(struct tx *tx, int64_t workspace, const struct document_filter *f, int64_t *ret,
+               struct err *err)
+{
+    SCOPED(db_cursor) c = NULL;
+    struct query q;
+    bool row;
+    enum rc rc;
+
+    begin(&q, tx->pool, workspace, "count(*)");
+    add_filter(&q, tx->pool, f);
+    rc = db_query_built(tx->conn, q.text.bytes, q.values, q.n, &c, err);
+    if (!rc)
+        rc = db_next(c, &row, err);
+    if (!rc)
+        *ret = db_col_int(c, 0);
+    return rc;
+}

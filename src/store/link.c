@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/link.h"
+
+#include "store/document_row.h"
+
+static const struct sql insert =
+    SQL("INSERT INTO link (workspace_id, document_id, entity_type, entity_id, id, role)"
+        " VALUES ($1, $2, $3, $4, $5, $6)"
+        " ON CONFLICT (workspace_id, document_id, entity_type, entity_id) DO NOTHING");
+static const struct sql by_triple =
+    SQL("SELECT id, role FROM link WHERE workspace_id = $1 AND document_id = $2"
+        " AND entity_type = $3 AND entity_id = $4");
+static const struct sql of_document =
+    SQL("SELECT id, entity_type, entity_id, role FROM link"
+        " WHERE workspace_id = $1 AND document_id = $2 ORDER BY id");
+static const struct sql delete_one =
+    SQL("DELETE FROM link WHERE workspace_id = $1 AND document_id = $2 AND id = $3");
+static const struct sql delete_entity =
+    SQL("DELETE FROM link WHERE workspace_id = $1 AND entity_type = $2 AND entity_id = $3");
+static const struct sql count_entity =
+    SQL("SELECT count(*) FROM link WHERE workspace_id = $1 AND entity_type = $2 AND entity_id = $3"
+        " AND ($4 IS NULL OR role = $4)");
+static const struct sql page_entity = SQL(
+    "SELECT d.id, d.name, d.description, d.mime_type, d.size_bytes, d.storage_path, d.folder,"
+    " d.tags, d.created_by, d.updated_at, d.blob_id, d.sha256, l.id, l.role"
+    " FROM link l JOIN document d ON d.workspace_id = l.workspace_id AND d.id = l.document_id"
+    " WHERE l.workspace_id = $1 AND l.entity_type = $2 AND l.entity_id = $3"
+    " AND ($4 IS NULL OR l.role = $4) ORDER BY l.id DESC LIMIT $5 OFFSET $6");
+
+enum rc
+link_ensure(struct tx *tx, int64_t workspace, struct link *l, bool *ret_new, struct err *err)
+{
+    SCOPED(db_cursor) c = NULL;
+    int64_t changed = 0;
+    enum rc rc;
+
+    rc = db_exec(tx->conn, &insert,
+                 DB_ARGS(db_int(workspace), db_id(&l->document_id), db_int(l->entity_type),
+                         db_text(l->entity_id), db_id(&l->id), db_text(l->role)),
+                 &changed, err);
+    *ret_new = changed == 1;
+    if (rc || *ret_new)
+        return rc;
+    rc = db_query_one(tx->conn, &by_triple,
+                      DB_ARGS(db_int(workspace), db_id(&l->document_id), db_int(l->entity_type),
+                              db_text(l->entity_id)),
+                      &c, err);
+    if (rc)
+        return rc;
+    (void)db_col_id(c, 0, &l->id);
+    l->role = db_col_strdup(c, 1, tx->pool);
+    return RC_OK;
+}
+
+enum rc
+link_of_document(struct tx *tx, int64_t workspace, const struct id *document_id,
+                 struct link **ret, size_t *ret_n, struct err *err)
+{
+    SCOPED(db_cursor) c = NULL;
+    struct link *links = NULL;
+    bool row = true;
+    size_t n = 0;
+    enum rc rc;
+
+    rc = db_query(tx->conn, &of_document, DB_ARGS(db_int(workspace), db_id(document_id)), &c, err);
+    while (!rc && (rc = db_next(c, &row, err)) == RC_OK && row) {
+        /* room doubles: 1, 2, 4 … */
+        if ((n & (n - 1)) == 0)
+            links = talloc_realloc(tx->pool, links, struct link, (unsigned)(n ? n * 2 : 1));
+        BUG_ON(!links);
+        (void)db_col_id(c, 0, &links[n].id);
+        links[n].document_id = *document_id;
+        links[n].entity_type = (enum entity_type)db_col_int(c, 1);
+        links[n].entity_id = db_col_strdup(c, 2, tx->pool);
+        links[n].role = db_col_strdup(c, 3, tx->pool);
+        n++;
+    }
+    *ret = links;
+    *ret_n = n;
+    return rc;
+}
+
+enum rc
+link_delete(struct tx *tx, int64_t workspace, const struct id *document_id,
+            const struct id *link_id, struct err *err)
+{
+    int64_t changed = 0;
+    enum rc rc = db_exec(tx->conn, &delete_one,
+                         DB_ARGS(db_int(workspace), db_id(document_id), db_id(link_id)), &changed,
+                         err);
+
+    if (!rc && changed == 0)
+        rc = err_set(err, RC_NOT_FOUND, "no such link");
+    return rc;
+}
+
+enum rc
+link_detach_entity(struct tx *tx, int64_t workspace, enum entity_type type, const char *entity_id,
+                   int64_t *ret_n, struct err *err)
+{
+    return db_exec(tx->conn, &delete_entity,
+                   DB_ARGS(db_int(workspace), db_int(type), db_text(entity_id)), ret_n, err);
+}
+
+static enum rc
+count_links(struct tx *tx, int64_t workspace, enum entity_type type, const char *entity_id,
+            const char *role, int64_t *ret, struct err *err)
+{
+    SCOPED(db_cursor) c = NULL;
+    enum rc rc = db_query_one(
+        tx->conn, &count_entity,
+        DB_ARGS(db_int(workspace), db_int(type), db_text(entity_id), db_text(role)), &c, err);
+
+    if (!rc)
+        *ret = db_col_int(c, 0);
+    return rc;
+}
+
+enum rc
+link_documents(struct tx *tx, int64_t workspace, enum entity_type type, const char *entity_id,
+               const char *role, int64_t limit, int64_t offset, struct linked_document **ret,
+               size_t *ret_n, int64_t *ret_total, struct err *err)
+{
+    SCOPED(db_cursor) c = NULL;
+    struct linked_document *docs = MEM_ARRAY(tx->pool, struct linked_document, limit + 1);
+    bool row = true;
+    size_t n = 0;
+    enum rc rc;
+
+    rc = count_links(tx, workspace, type, entity_id, role, ret_total, err);
+    if (!rc)
+        rc = db_query(tx->conn, &page_entity,
+                      DB_ARGS(db_int(workspace), db_int(type), db_text(entity_id), db_text(role),
+                              db_int(limit), db_int(offset)),
+                      &c, err);
+    while (!rc && (rc = db_next(c, &row, err)) == RC_OK && row) {
+        document_row_read(c, tx->pool, &docs[n].document);
+        (void)db_col_id(c, 12, &docs[n].link_id);
+        docs[n++].role = db_col_strdup(c, 13, tx->pool);
+    }
+    *ret = docs;
+    *ret_n = n;
+    return rc;
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * link: ties between documents and the entities of a business.
+ *
+ *  I1  (document, entity type, entity id) is unique; the first link stays as it was made.
+ */
+#ifndef STORE_LINK_H
+#define STORE_LINK_H
+#include "store/document.h"
+#include "store/entity.h"
+
+struct link {
+    struct id id; /* tells created_at */
+    struct id document_id;
+    enum entity_type entity_type;
+    const char *entity_id;
+    const char *role; /* NULL when absent */
+};
+
+/* Adds `l`; when the triple is there already, *l becomes what stands and *ret_new is false. */
+MUST_CHECK enum rc link_ensure(struct tx *tx, int64_t workspace, struct link *l, bool *ret_new,
+                               struct err *err);
+
+/* All links of a document, oldest first, in tx->pool. */
+MUST_CHECK enum rc link_of_document(struct tx *tx, int64_t workspace, const struct id *document_id,
+                                    struct link **ret, size_t *ret_n, struct err *err);
+
+/* NOT_FOUND when the document has no such link. */
+MUST_CHECK enum rc link_delete(struct tx *tx, int64_t workspace, const struct id *document_id,
+                               const struct id *link_id, struct err *err);
+
+/* Removes every link of an entity; tells how many. */
+MUST_CHECK enum rc link_detach_entity(struct tx *tx, int64_t workspace, enum entity_type type,
+                                      const char *entity_id, int64_t *ret_n, struct err *err);
+
+struct linked_document {
+    struct document document;
+    struct id link_id;
+    const char *role;
+};
+
+/* A page of an entity's documents, the newest link first; `role` NULL: any. */
+MUST_CHECK enum rc link_documents(struct tx *tx, int64_t workspace, enum entity_type type,
+                                  const char *entity_id, const char *role, int64_t limit,
+                                  int64_t offset, struct linked_document **ret, size_t *ret_n,
+                                  int64_t *ret_total, struct err *err);
+
+#endif

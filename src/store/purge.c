@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/purge.h"
+
+#define COLUMNS "workspace_id, blob_id, document_id, size_bytes, due_at, hard"
+
+static const struct sql insert =
+    SQL("INSERT INTO purge (" COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6)"
+        " ON CONFLICT (workspace_id, blob_id) DO UPDATE SET"
+        " due_at = min(purge.due_at, excluded.due_at), hard = excluded.hard");
+static const struct sql of_document =
+    SQL("SELECT " COLUMNS " FROM purge WHERE workspace_id = $1 AND document_id = $2 AND hard = 1");
+static const struct sql remove_one =
+    SQL("DELETE FROM purge WHERE workspace_id = $1 AND blob_id = $2");
+static const struct sql due =
+    SQL("SELECT " COLUMNS " FROM purge WHERE due_at <= $1 ORDER BY due_at LIMIT $2");
+static const struct sql backlog = SQL("SELECT count(*), min(due_at) FROM purge WHERE due_at <= $1");
+static const struct sql waiting = SQL("SELECT count(*) FROM purge");
+static const struct sql by_blob =
+    SQL("SELECT 1 FROM purge WHERE workspace_id = $1 AND blob_id = $2");
+
+static void
+read_row(struct db_cursor *c, struct purge *p)
+{
+    p->workspace = db_col_int(c, 0);
+    (void)db_col_id(c, 1, &p->blob_id);
+    p->has_document = db_col_id(c, 2, &p->document_id);
+    p->size_bytes = db_col_int(c, 3);
+    p->due_ms = db_col_int(c, 4);
+    p->hard = db_col_int(c, 5) != 0;
+}
+
+enum rc
+purge_put(struct tx *tx, const struct purge *p, struct err *err)
+{
+    return db_exec(tx->conn, &insert,
+                   DB_ARGS(db_int(p->workspace), db_id(&p->blob_id),
+                           p->has_document ? db_id(&p->document_id) : db_null(),
+                           db_int(p->size_bytes), db_int(p->due_ms), db_int(p->hard)),
+                   NULL, err);
+}
+
+enum rc
+purge_of_document(struct tx *tx, int64_t workspace, const struct id *document_id,
+                  struct purge *ret, struct err *err)
+{
+    SCOPED(db_cursor) c = NULL;
+    enum rc rc = db_query_one(tx->conn, &of_document,
+                              DB_ARGS(db_int(workspace), db_id(document_id)), &c, err);
+
+    if (!rc)
+        read_row(c, ret);
+    return rc;
+}
+
+enum rc
+purge_done(struct tx *tx, int64_t workspace, const struct id *blob_id, bool *ret_changed,
+           struct err *err)
+{
+    int64_t changed = 0;
+    enum rc rc = db_exec(tx->conn, &remove_one, DB_ARGS(db_int(workspace), db_id(blob_id)),
+                         &changed, err);
+
+    *ret_changed = changed > 0;
+    return rc;
+}
+
+enum rc
+purge_due(struct tx *tx, int64_t now_ms, int64_t max, struct purge **ret, size_t *ret_n,
+          struct err *err)
+{
+    SCOPED(db_cursor) c = NULL;
+    struct purge *list = MEM_ARRAY(tx->pool, struct purge, max + 1);
+    bool row = true;
+    size_t n = 0;
+    enum rc rc;
+
+    rc = db_query(tx->conn, &due, DB_ARGS(db_int(now_ms), db_int(max)), &c, err);
+    while (!rc && (rc = db_next(c, &row, err)) == RC_OK && row)
+        read_row(c, &list[n++]);
+    *ret = list;
+    *ret_n = n;
+    return rc;
+}
+
+enum rc
+purge_backlog(struct tx *tx, int64_t now_ms, int64_t *ret_waiting, int64_t *ret_due,
+              int64_t *ret_oldest_ms, struct err *err)
+{
+    SCOPED(db_cursor) all = NULL;
+    SCOPED(db_cursor) c = NULL;
+    enum rc rc;
+
+    rc = db_query_one(tx->conn, &waiting, DB_NO_ARGS, &all, err);
+    if (!rc)
+        rc = db_query_one(tx->conn, &backlog, DB_ARGS(db_int(now_ms)), &c, err);
+    if (rc)
+        return rc;
+    *ret_waiting = db_col_int(all, 0);
+    *ret_due = db_col_int(c, 0);
+    *ret_oldest_ms = db_col_null(c, 1) ? now_ms : db_col_int(c, 1);
+    return RC_OK;
+}
+
+enum rc
+purge_has_blob(struct tx *tx, int64_t workspace, const struct id *blob_id, bool *ret,
+               struct err *err)
+{
+    SCOPED(db_cursor) c = NULL;
+    enum rc rc =
+        db_query_one(tx->conn, &by_blob, DB_ARGS(db_int(workspace), db_id(blob_id)), &c, err);
+
+    *ret = rc == RC_OK;
+    return rc == RC_NOT_FOUND ? RC_OK : rc;
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/schema.h"
+
+/* The text of a file as it was when this was built; NUL-terminated. */
+#define EMBED(symbol, path)                                                                        \
+    __asm__(".pushsection .rodata\n" #symbol ":\n.incbin \"" path "\"\n.byte 0\n.popsection\n");   \
+    extern const char symbol[] __attribute__((visibility("hidden")))
+
+EMBED(migration_0001_sqlite, MIGRATIONS_DIR "/0001_library.sqlite.sql");
+
+static const struct sql migrations[] = {
+    {.sqlite = migration_0001_sqlite},
+};
+
+static const struct sql make_meta =
+    SQL("CREATE TABLE IF NOT EXISTS schema_version (only_row INTEGER PRIMARY KEY, version INTEGER)");
+static const struct sql has_meta = {
+    .sqlite = "SELECT 1 FROM sqlite_master WHERE name = 'schema_version'",
+    .pg = "SELECT 1 FROM pg_tables WHERE tablename = 'schema_version'",
+};
+static const struct sql read_version = SQL("SELECT version FROM schema_version");
+static const struct sql write_version =
+    SQL("INSERT INTO schema_version (only_row, version) VALUES (1, $1)"
+        " ON CONFLICT (only_row) DO UPDATE SET version = excluded.version");
+
+int
+schema_known(void)
+{
+    return (int)ARRAY_LEN(migrations);
+}
+
+enum rc
+schema_version(struct db_conn *conn, int *ret, struct err *err)
+{
+    SCOPED(db_cursor) there = NULL;
+    SCOPED(db_cursor) c = NULL;
+    enum rc rc;
+
+    *ret = 0;
+    rc = db_query_one(conn, &has_meta, DB_NO_ARGS, &there, err);
+    if (!rc)
+        rc = db_query_one(conn, &read_version, DB_NO_ARGS, &c, err);
+    if (rc == RC_NOT_FOUND)
+        return RC_OK;
+    if (!rc)
+        *ret = (int)db_col_int(c, 0);
+    return rc;
+}
+
+static enum rc
+step(struct db_conn *conn, int version, struct err *err)
+{
+    enum rc rc;
+
+    rc = db_begin_write(conn, err);
+    if (!rc)
+        rc = db_exec(conn, &make_meta, DB_NO_ARGS, NULL, err);
+    if (!rc)
+        rc = db_script(conn, migrations[version - 1].sqlite, err);
+    if (!rc)
+        rc = db_exec(conn, &write_version, DB_ARGS(db_int(version)), NULL, err);
+    if (!rc)
+        return db_commit(conn, err);
+    db_rollback(conn);
+    return rc;
+}
+
+enum rc
+schema_migrate(struct db_conn *conn, int *ret_from, int *ret_to, struct err *err)
+{
+    int known = schema_known(), version = 0;
+    enum rc rc;
+
+    rc = schema_version(conn, &version, err);
+    *ret_from = *ret_to = version;
+    if (rc)
+        return rc;
+    if (version > known)
+        return err_set(err, RC_INVALID,
+                       "the database has schema version %d, this program knows up to %d: "
+                       "use the newer program",
+                       version, known);
+    while (version < known) {
+        rc = step(conn, version + 1, err);
+        if (rc)
+            return rc;
+        *ret_to = ++version;
+    }
+    return RC_OK;
+}

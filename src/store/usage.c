@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/usage.h"
+
+static const struct sql read_totals =
+    SQL("SELECT coalesce(sum(documents), 0), coalesce(sum(bytes), 0) FROM usage"
+        " WHERE workspace_id = $1");
+static const struct sql read_pending =
+    SQL("SELECT coalesce(sum(size_bytes), 0) FROM purge WHERE workspace_id = $1");
+static const struct sql add =
+    SQL("INSERT INTO usage (workspace_id, slot, documents, bytes) VALUES ($1, $2, $3, $4)"
+        " ON CONFLICT (workspace_id, slot) DO UPDATE SET"
+        " documents = usage.documents + excluded.documents, bytes = usage.bytes + excluded.bytes");
+
+static enum rc
+read_sums(struct tx *tx, int64_t workspace, struct usage *ret, struct err *err)
+{
+    SCOPED(db_cursor) c = NULL;
+    enum rc rc = db_query_one(tx->conn, &read_totals, DB_ARGS(db_int(workspace)), &c, err);
+
+    if (rc)
+        return rc;
+    ret->documents = db_col_int(c, 0);
+    ret->bytes = db_col_int(c, 1);
+    return RC_OK;
+}
+
+enum rc
+usage_read(struct tx *tx, int64_t workspace, struct usage *ret, struct err *err)
+{
+    SCOPED(db_cursor) c = NULL;
+    enum rc rc;
+
+    rc = read_sums(tx, workspace, ret, err);
+    if (!rc)
+        rc = db_query_one(tx->conn, &read_pending, DB_ARGS(db_int(workspace)), &c, err);
+    if (!rc)
+        ret->pending_purge_bytes = db_col_int(c, 0);
+    return rc;
+}
+
+enum rc
+usage_add(struct tx *tx, int64_t workspace, int64_t documents, int64_t bytes, struct err *err)
+{
+    if (documents == 0 && bytes == 0)
+        return RC_OK;
+    return db_exec(tx->conn, &add,
+                   DB_ARGS(db_int(workspace), db_int(0), db_int(documents), db_int(bytes)), NULL,
+                   err);
+}
+
+enum rc
+usage_claim(struct tx *tx, const struct workspace *w, int64_t documents, int64_t bytes,
+            struct err *err)
+{
+    struct usage now;
+    enum rc rc;
+
+    if (w->quota_bytes >= 0 || w->quota_documents >= 0) {
+        rc = read_sums(tx, w->number, &now, err);
+        if (rc)
+            return rc;
+        if (bytes > 0 && w->quota_bytes >= 0 && bytes > w->quota_bytes - now.bytes)
+            return err_set(err, RC_QUOTA, "quota of %lld bytes", (long long)w->quota_bytes);
+        if (documents > 0 && w->quota_documents >= 0 &&
+            documents > w->quota_documents - now.documents)
+            return err_set(err, RC_QUOTA, "quota of %lld documents",
+                           (long long)w->quota_documents);
+    }
+    return usage_add(tx, w->number, documents, bytes, err);
+}

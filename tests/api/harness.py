@@ -1,0 +1,417 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The real binary, its workspaces, and clients that check every answer.
+
+    server = Server(); server.start()          # on a free port, in a temporary directory
+    workspace = server.workspace()             # of its own: tests do not see each other
+    api = workspace.api("read:documents")      # a client with a new key; all permissions by default
+    document = data(api.post("/v1/documents", json={...}), 201)
+
+Every answer that goes through an Api is checked against the rules of all answers and against the
+server's own OpenAPI document (schema.py), and remembered in LOG for test_z_coverage.py.
+Everything that waits has a time limit.
+"""
+import contextlib
+import itertools
+import json
+import os
+import re
+import selectors
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPResponse
+from pathlib import Path
+
+import requests
+
+import schema
+
+ROOT = Path(__file__).resolve().parents[2]
+BINARY = os.environ.get("DOSSIER_BIN", str(ROOT / "build" / "dossier"))
+READY_SECONDS = 30
+STOP_SECONDS = 20
+COMMAND_SECONDS = 30
+REQUEST_SECONDS = 45
+
+PERMISSIONS = (
+    "read:documents", "write:documents", "admin:documents", "extractions:write",
+    "extractions:read", "read:docs", "write:docs", "read:entities", "write:entities",
+    "read:audit_logs", "admin:api_keys",
+)
+ALIAS = "/functions/v1/api-gateway"
+
+Exchange = namedtuple("Exchange", "op method path status code")
+LOG = []        # every exchange of this run
+RUNNING = []    # servers whose log is shown when a test fails
+_numbers = itertools.count(1)
+
+
+def unique(prefix="x"):
+    """A text that no other test of this run has."""
+    return f"{prefix}-{next(_numbers)}"
+
+
+class CommandFailed(Exception):
+    def __init__(self, argv, status, stderr):
+        super().__init__(f"{' '.join(argv)}: exit {status}: {stderr.strip()}")
+        self.status = status
+        self.stderr = stderr
+
+
+def run_binary(*argv, seconds=COMMAND_SECONDS, **options):
+    """Runs the binary to its end; a CompletedProcess, whatever its exit status."""
+    return subprocess.run([BINARY, *map(str, argv)], capture_output=True, text=True,
+                          stdin=subprocess.DEVNULL, timeout=seconds, check=False, **options)
+
+
+def parse_output(text):
+    """JSON of a command: one value, or one a line."""
+    if not text.strip():
+        return None
+    try:
+        return json.loads(text)
+    except ValueError:
+        return [json.loads(line) for line in text.splitlines()]
+
+
+class Server:
+    """One `dossier serve` in a directory of its own, which outlives stops and starts."""
+
+    def __init__(self, *options, data_dir=None, listen="127.0.0.1:0", env=None):
+        self.options = [str(option) for option in options]
+        self.home = Path(tempfile.mkdtemp(prefix="dossier-test-"))
+        self.data_dir = Path(data_dir) if data_dir else self.home / "data"
+        self.listen = listen
+        self.env = {**os.environ, **(env or {})}
+        self.log_path = self.home / "stderr"
+        self.process = None
+        self.base_url = None
+        self.ready_line = None
+        self._document = None
+
+    # ---- life ----
+
+    def start(self):
+        argv = [BINARY, "serve", "--data", str(self.data_dir), "--listen", self.listen,
+                *self.options]
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, env=self.env,
+                                            stdout=subprocess.PIPE, stderr=log)
+        RUNNING.append(self)
+        self.ready_line = self._read_line(time.monotonic() + READY_SECONDS)
+        found = re.fullmatch(r"dossier: listening on (http://\S+)", self.ready_line)
+        if not found:
+            self.kill()
+            raise AssertionError(f"not ready: {self.ready_line!r}\n{self.log()}")
+        self.base_url = found[1].rstrip("/")
+        return self
+
+    def _read_line(self, deadline):
+        line = b""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.process.stdout, selectors.EVENT_READ)
+            while not line.endswith(b"\n"):
+                if not selector.select(max(0.0, deadline - time.monotonic())):
+                    break
+                chunk = os.read(self.process.stdout.fileno(), 1)
+                if not chunk:
+                    break
+                line += chunk
+        return line.decode(errors="replace").rstrip("\n")
+
+    def _end(self, number, seconds):
+        process, self.process = self.process, None
+        if process is None:
+            return None
+        with contextlib.suppress(ValueError):
+            RUNNING.remove(self)
+        process.send_signal(number)
+        try:
+            return process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(STOP_SECONDS)
+            return "killed"
+        finally:
+            process.stdout.close()
+
+    def stop(self):
+        """SIGTERM; the exit status, or "killed" when it did not end in time."""
+        return self._end(signal.SIGTERM, STOP_SECONDS)
+
+    def kill(self):
+        """SIGKILL: as a crash."""
+        return self._end(signal.SIGKILL, STOP_SECONDS)
+
+    def remove(self):
+        self.stop()
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    def log(self, start=0):
+        text = self.log_path.read_bytes() if self.log_path.exists() else b""
+        return text[start:].decode(errors="replace")
+
+    def log_size(self):
+        return self.log_path.stat().st_size if self.log_path.exists() else 0
+
+    # ---- what stands around it ----
+
+    @property
+    def address(self):
+        host, port = self.base_url[len("http://"):].rsplit(":", 1)
+        return host, int(port)
+
+    def run(self, *argv):
+        """A command against this data directory; its JSON. Raises CommandFailed."""
+        argv = [*map(str, argv), "--data", str(self.data_dir)]
+        done = run_binary(*argv, env=self.env)
+        if done.returncode != 0:
+            raise CommandFailed(argv, done.returncode, done.stderr)
+        return parse_output(done.stdout)
+
+    def openapi(self):
+        """schema.Document of this server; asked for once a process."""
+        if self._document is None:
+            answer = requests.get(self.base_url + "/openapi.json", timeout=REQUEST_SECONDS)
+            assert answer.status_code == 200, f"/openapi.json: {answer.status_code}"
+            self._document = schema.document(answer.content)
+        return self._document
+
+    def workspace(self, **options):
+        return Workspace(self, **options)
+
+    def api(self, key=None, **options):
+        return Api(self, key, **options)
+
+    def holds(self, marker):
+        """True when these bytes stand in any file of the data directory."""
+        for path in self.data_dir.rglob("*"):
+            with contextlib.suppress(FileNotFoundError, OSError):
+                if path.is_file() and marker in path.read_bytes():
+                    return True
+        return False
+
+
+class Workspace:
+    """A new workspace. Options are those of `workspace create`: entities="open", bytes="verify",
+    quota_bytes=10, id="ws_1"."""
+
+    def __init__(self, server, name=None, **options):
+        argv = ["workspace", "create", name or unique("workspace")]
+        for option, value in options.items():
+            argv += ["--" + option.replace("_", "-"), str(value)]
+        self.server = server
+        self.created = server.run(*argv)
+        self.id = self.created["id"]
+
+    def new_key(self, *permissions, tier="unmetered", **options):
+        """What `key create` prints, "key" included."""
+        argv = ["key", "create", "--workspace", self.id, "--tier", tier,
+                "--permissions", ",".join(permissions or PERMISSIONS)]
+        for option, value in options.items():
+            argv += ["--" + option.replace("_", "-"), str(value)]
+        return self.server.run(*argv)
+
+    def key(self, permissions=(), **options):
+        """The text of a new key; every permission when none is named."""
+        return self.new_key(*permissions, **options)["key"]
+
+    def api(self, *permissions, **options):
+        """A client with a new key of these permissions; of all when none is named."""
+        return Api(self.server, self.key(permissions, **options))
+
+    def entity(self, kind, entity_id, **options):
+        argv = ["entity", "put", "--workspace", self.id, kind, entity_id]
+        for option, value in options.items():
+            argv += ["--" + option.replace("_", "-"), str(value)]
+        return self.server.run(*argv)
+
+    def docs_entity(self, entity_id, trust_header=False):
+        argv = ["docs-entity", "add", entity_id, "--workspace", self.id]
+        return self.server.run(*argv, *(["--trust-header"] if trust_header else []))
+
+
+class Api:
+    """A client of one server with one key. A thread has its own: see at_once()."""
+
+    def __init__(self, server, key=None, header="Authorization"):
+        self.server = server
+        self.key = key
+        self.session = requests.Session()
+        self.session.trust_env = False
+        if key is not None:
+            value = f"Bearer {key}" if header == "Authorization" else key
+            self.session.headers[header] = value
+
+    @property
+    def base_url(self):
+        return self.server.base_url
+
+    def request(self, method, path, expect=None, **options):
+        """`path` is below the base URL, or a whole URL (signed ones). Checks the answer."""
+        url = path if path.startswith("http") else self.server.base_url + path
+        options.setdefault("timeout", REQUEST_SECONDS)
+        options.setdefault("allow_redirects", False)
+        answer = self.session.request(method, url, **options)
+        check_answer(self.server, method, url, answer)
+        if expect is not None:
+            assert answer.status_code == expect, show(answer)
+        return answer
+
+    def get(self, path, **options):
+        return self.request("GET", path, **options)
+
+    def head(self, path, **options):
+        return self.request("HEAD", path, **options)
+
+    def post(self, path, **options):
+        return self.request("POST", path, **options)
+
+    def put(self, path, **options):
+        return self.request("PUT", path, **options)
+
+    def patch(self, path, **options):
+        return self.request("PATCH", path, **options)
+
+    def delete(self, path, **options):
+        return self.request("DELETE", path, **options)
+
+    def options(self, path, **options):
+        return self.request("OPTIONS", path, **options)
+
+    # ---- what nearly every test needs ----
+
+    def new_document(self, **members):
+        """A record; what is not named is made up."""
+        body = {"name": "a.pdf", "mime_type": "application/pdf",
+                "storage_path": unique("path") + ".pdf", **members}
+        return data(self.post("/v1/documents", json=body), 201)
+
+    def new_bytes(self, content, **members):
+        """Sends bytes by a signed URL and registers them; the record."""
+        made = data(self.post("/v1/documents/upload-url", json={}), 201)
+        self.put(made["upload_url"], data=content, headers=made["headers"], expect=200)
+        return self.new_document(storage_path=made["storage_path"], **members)
+
+    def audit(self, **filters):
+        """The newest 200 audit lines, newest first."""
+        return data(self.get("/v1/audit-logs", params={"per_page": 200, **filters}))["logs"]
+
+
+# ---- answers ----
+
+def show(answer):
+    return f"{answer.request.method} {answer.url}: {answer.status_code} {answer.text[:600]}"
+
+
+def data(answer, status=200):
+    """The `data` of an answer that must have this status."""
+    assert answer.status_code == status, show(answer)
+    return answer.json()["data"]
+
+
+def refused(answer, status, code):
+    """The `error` of an answer that must have this status and code."""
+    assert answer.status_code == status, show(answer)
+    error = answer.json()["error"]
+    assert error["code"] == code, show(answer)
+    return error
+
+
+def faulty(answer, *fields):
+    """A 400 that names exactly these fields; field -> text."""
+    found = refused(answer, 400, "validation_error")["details"]["fields"]
+    assert sorted(found) == sorted(fields), show(answer)
+    assert all(isinstance(text, str) and text for text in found.values())
+    return found
+
+
+def code_of(answer):
+    """The code in an error's body; None when there is none (upload dialect, no body)."""
+    try:
+        return answer.json()["error"]["code"]
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def check_answer(server, method, url, answer):
+    """What holds for every answer, then what the OpenAPI document says of this one."""
+    headers = answer.headers
+    where = show(answer) if method != "HEAD" else f"HEAD {url}: {answer.status_code}"
+    assert re.fullmatch(r"req_[0-9A-HJKMNP-TV-Z]{26}", headers.get("X-Request-ID", "")), where
+    assert headers.get("X-Content-Type-Options") == "nosniff", where
+    assert headers.get("Cache-Control") == "no-store", where
+    assert not re.search(r"\d", headers.get("Server", "")), "shows a server version"
+    if answer.status_code in (429, 503):
+        assert int(headers["Retry-After"]) >= 1, where
+    path = url[len(server.base_url):].split("?")[0]
+    if path.startswith(ALIAS + "/v1/"):
+        path = path[len(ALIAS):]
+    document = server.openapi()
+    op = document.operation(method, path)
+    LOG.append(Exchange(op and op.id, method, path, answer.status_code,
+                        code_of(answer) if answer.status_code >= 400 else None))
+    if op is not None:
+        op.check(answer, body=method != "HEAD")
+
+
+# ---- raw bytes, for what no client library sends ----
+
+RawAnswer = namedtuple("RawAnswer", "status headers body")
+
+
+def send_raw(server, content, seconds=15):
+    """Sends exactly these bytes on a new connection; the first answer, None when there is none."""
+    with socket.create_connection(server.address, timeout=seconds) as connection:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            connection.sendall(content)
+        answer = HTTPResponse(connection)
+        try:
+            answer.begin()
+            body = answer.read()
+        except (OSError, ValueError, EOFError) as error:
+            if isinstance(error, (TimeoutError, socket.timeout)):
+                raise AssertionError("no answer in time") from error
+            return None
+        except Exception:  # http.client's own errors: the server closed without an answer
+            return None
+        return RawAnswer(answer.status, answer.headers, body)
+
+
+def raw_request(server, method, target, headers=(), body=b"", seconds=15):
+    """A request of these headers, (name, value) pairs sent as they are, after Host."""
+    lines = [f"{method} {target} HTTP/1.1", f"Host: {server.address[0]}:{server.address[1]}"]
+    lines += [f"{name}: {value}" for name, value in headers]
+    return send_raw(server, "\r\n".join(lines + ["", ""]).encode("latin-1") + body, seconds)
+
+
+# ---- time and threads ----
+
+def wait_for(condition, seconds=15, pause=0.05):
+    """The first true value of condition(); fails when there is none in time."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"not so within {seconds} s"
+        time.sleep(pause)
+
+
+def at_once(count, function):
+    """function(i) in `count` threads that begin together; the results in order."""
+    barrier = threading.Barrier(count, timeout=REQUEST_SECONDS)
+
+    def run(i):
+        barrier.wait()
+        return function(i)
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(run, range(count)))
