@@ -55,8 +55,8 @@ extern const struct field document_shape[], document_full_shape[], linked_docume
     audit_shape[], usage_shape[], ready_shape[];
 
 /* An id of the request's path; NOT_FOUND when the text is no id of this kind. */
-MUST_CHECK enum rc api_path_id(const struct request *rq, int arg, enum id_kind kind,
-                               struct id *ret, struct err *err);
+MUST_CHECK enum rc api_path_id(const struct request *rq, int arg, enum id_kind kind, struct id *ret,
+                               struct err *err);
 
 /* JSON of values that may be absent; each gives a new reference. */
 json_t *api_id(const struct request *rq, const struct id *id, enum id_kind kind);
@@ -69,6 +69,5 @@ json_t *api_document_json(const struct request *rq, const struct document *d);
 
 /* "/v1/signed/<verb>/<token>" with the base of this request. */
 const char *api_signed_url(const struct request *rq, const char *verb, const char *token);
-
 
 #endif

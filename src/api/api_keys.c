@@ -19,21 +19,43 @@ rule_permission(TALLOC_CTX *pool, const char *in, const char **ret)
 }
 
 const struct field api_key_body[] = {
-    {.name = "name", .type = FIELD_TEXT, .flags = FIELD_REQUIRED, .min = 1, .max = 120,
-     .offset = offsetof(struct key_in, name), .help = "Name of the key",
+    {.name = "name",
+     .type = FIELD_TEXT,
+     .flags = FIELD_REQUIRED,
+     .min = 1,
+     .max = 120,
+     .offset = offsetof(struct key_in, name),
+     .help = "Name of the key",
      .example = "\"Import job\""},
-    {.name = "permissions", .type = FIELD_TEXTS, .flags = FIELD_REQUIRED, .min = 1, .max = 64,
-     .max_items = 50, .rule = rule_permission, .offset = offsetof(struct key_in, permissions),
+    {.name = "permissions",
+     .type = FIELD_TEXTS,
+     .flags = FIELD_REQUIRED,
+     .min = 1,
+     .max = 64,
+     .max_items = 50,
+     .rule = rule_permission,
+     .offset = offsetof(struct key_in, permissions),
      .help = "What the key may do; at most what the calling key may",
      .example = "[\"read:documents\"]"},
-    {.name = "description", .type = FIELD_TEXT, .flags = FIELD_NULLABLE | FIELD_LINES,
-     .max = 1000, .offset = offsetof(struct key_in, description), .help = "Free text",
+    {.name = "description",
+     .type = FIELD_TEXT,
+     .flags = FIELD_NULLABLE | FIELD_LINES,
+     .max = 1000,
+     .offset = offsetof(struct key_in, description),
+     .help = "Free text",
      .example = "null"},
-    {.name = "rate_limit_tier", .type = FIELD_TEXT, .flags = FIELD_NULLABLE,
-     .choices = rule_tiers, .offset = offsetof(struct key_in, tier),
-     .help = "Rate budget; standard by default", .example = "\"standard\""},
-    {.name = "expires_at", .type = FIELD_TIME, .flags = FIELD_NULLABLE,
-     .offset = offsetof(struct key_in, expires_at), .help = "When the key ends; never by default",
+    {.name = "rate_limit_tier",
+     .type = FIELD_TEXT,
+     .flags = FIELD_NULLABLE,
+     .choices = rule_tiers,
+     .offset = offsetof(struct key_in, tier),
+     .help = "Rate budget; standard by default",
+     .example = "\"standard\""},
+    {.name = "expires_at",
+     .type = FIELD_TIME,
+     .flags = FIELD_NULLABLE,
+     .offset = offsetof(struct key_in, expires_at),
+     .help = "When the key ends; never by default",
      .example = "null"},
     {0},
 };
@@ -45,11 +67,16 @@ struct list_query {
 const struct field api_key_list_query[] = {
     FIELD_PAGE(struct list_query),
     FIELD_PER_PAGE(struct list_query, 100, 25),
-    {.name = "include_revoked", .type = FIELD_BOOL,
-     .offset = offsetof(struct list_query, include_revoked), .help = "Show revoked keys too",
+    {.name = "include_revoked",
+     .type = FIELD_BOOL,
+     .offset = offsetof(struct list_query, include_revoked),
+     .help = "Show revoked keys too",
      .example = "false"},
-    {.name = "search", .type = FIELD_TEXT, .max = 4096,
-     .offset = offsetof(struct list_query, search), .help = "Name or description contains this",
+    {.name = "search",
+     .type = FIELD_TEXT,
+     .max = 4096,
+     .offset = offsetof(struct list_query, search),
+     .help = "Name or description contains this",
      .example = "\"import\""},
     {0},
 };
@@ -124,9 +151,8 @@ api_api_key_list(struct request *rq, struct tx *tx, struct reply *rp, struct err
     size_t n;
     enum rc rc;
 
-    rc = api_key_list(tx, rq->caller.workspace.number,
-                            value_number(&q->include_revoked, 0) != 0, search, per_page,
-                            (page - 1) * per_page, &keys, &n, &total, err);
+    rc = api_key_list(tx, rq->caller.workspace.number, value_number(&q->include_revoked, 0) != 0,
+                      search, per_page, (page - 1) * per_page, &keys, &n, &total, err);
     if (rc)
         return rc;
     list = json_array();

@@ -10,20 +10,37 @@ struct docs_in {
 };
 
 static const struct field owner_members[] = {
-    {.name = "id", .type = FIELD_TEXT, .min = 1, .max = 64, .rule = rule_docs_id,
-     .offset = offsetof(struct docs_in, owner_id), .help = "Id of the user",
+    {.name = "id",
+     .type = FIELD_TEXT,
+     .min = 1,
+     .max = 64,
+     .rule = rule_docs_id,
+     .offset = offsetof(struct docs_in, owner_id),
+     .help = "Id of the user",
      .example = "\"0f5ly1v7p3gqj5ii56e6k6q61x\""},
-    {.name = "externalId", .type = FIELD_TEXT, .min = 1, .max = 255,
+    {.name = "externalId",
+     .type = FIELD_TEXT,
+     .min = 1,
+     .max = 255,
      .offset = offsetof(struct docs_in, owner_external),
      .help = "The caller's own id of the user; creates it when unknown",
      .example = "\"unique-customer-code\""},
     {0},
 };
 const struct field docs_body[] = {
-    {.name = "type", .type = FIELD_TEXT, .flags = FIELD_REQUIRED, .min = 1, .max = 64,
-     .rule = rule_docs_type, .offset = offsetof(struct docs_in, type),
-     .help = "Type of Docs object", .example = "\"full\""},
-    {.name = "owner", .type = FIELD_OBJECT, .flags = FIELD_REQUIRED, .members = owner_members,
+    {.name = "type",
+     .type = FIELD_TEXT,
+     .flags = FIELD_REQUIRED,
+     .min = 1,
+     .max = 64,
+     .rule = rule_docs_type,
+     .offset = offsetof(struct docs_in, type),
+     .help = "Type of Docs object",
+     .example = "\"full\""},
+    {.name = "owner",
+     .type = FIELD_OBJECT,
+     .flags = FIELD_REQUIRED,
+     .members = owner_members,
      .help = "id or externalId, or both",
      .example = "{\"id\":\"0f5ly1v7p3gqj5ii56e6k6q61x\",\"externalId\":\"unique-customer-code\"}"},
     {0},
@@ -34,8 +51,13 @@ struct list_query {
     struct value external_id;
 };
 const struct field docs_list_query[] = {
-    {.name = "externalId", .type = FIELD_TEXT, .flags = FIELD_REQUIRED, .min = 1, .max = 255,
-     .offset = offsetof(struct list_query, external_id), .help = "The owner's external id",
+    {.name = "externalId",
+     .type = FIELD_TEXT,
+     .flags = FIELD_REQUIRED,
+     .min = 1,
+     .max = 255,
+     .offset = offsetof(struct list_query, external_id),
+     .help = "The owner's external id",
      .example = "\"unique-customer-code\""},
     {0},
 };
@@ -93,8 +115,8 @@ api_docs_list(struct request *rq, struct tx *tx, struct reply *rp, struct err *e
     json_t *list = json_array();
     struct docs *docs;
     size_t n = 0;
-    enum rc rc = docs_of_external(tx, rq->caller.workspace.number, q->external_id.text, &docs, &n,
-                                  err);
+    enum rc rc =
+        docs_of_external(tx, rq->caller.workspace.number, q->external_id.text, &docs, &n, err);
 
     for (size_t i = 0; i < n; i++)
         (void)json_array_append_new(list, docs_json(rq, &docs[i], true));

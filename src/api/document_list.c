@@ -21,30 +21,54 @@ static const char *const sorts[] = {"created_at", "-created_at", "updated_at", "
 const struct field document_list_query[] = {
     FIELD_PAGE(struct list_query),
     FIELD_PER_PAGE(struct list_query, 100, 25),
-    {.name = "folder", .type = FIELD_TEXT, .max = 4096,
-     .offset = offsetof(struct list_query, folder), .help = "This folder and all below it",
+    {.name = "folder",
+     .type = FIELD_TEXT,
+     .max = 4096,
+     .offset = offsetof(struct list_query, folder),
+     .help = "This folder and all below it",
      .example = "\"/clients/acme\""},
-    {.name = "tag", .type = FIELD_TEXTS, .max = 4096, .max_items = DOCUMENT_TAGS_MAX,
-     .offset = offsetof(struct list_query, tag), .help = "Has this tag; repeat to require several",
+    {.name = "tag",
+     .type = FIELD_TEXTS,
+     .max = 4096,
+     .max_items = DOCUMENT_TAGS_MAX,
+     .offset = offsetof(struct list_query, tag),
+     .help = "Has this tag; repeat to require several",
      .example = "[\"nda\"]"},
-    {.name = "mime_type", .type = FIELD_TEXT, .max = 4096,
-     .offset = offsetof(struct list_query, mime_type), .help = "Is of this media type",
+    {.name = "mime_type",
+     .type = FIELD_TEXT,
+     .max = 4096,
+     .offset = offsetof(struct list_query, mime_type),
+     .help = "Is of this media type",
      .example = "\"application/pdf\""},
-    {.name = "search", .type = FIELD_TEXT, .max = 4096,
+    {.name = "search",
+     .type = FIELD_TEXT,
+     .max = 4096,
      .offset = offsetof(struct list_query, search),
-     .help = "Name or description contains this, whatever the case", .example = "\"nda\""},
-    {.name = "created_after", .type = FIELD_TIME,
+     .help = "Name or description contains this, whatever the case",
+     .example = "\"nda\""},
+    {.name = "created_after",
+     .type = FIELD_TIME,
      .offset = offsetof(struct list_query, created_after),
-     .help = "Created after this time (exclusive)", .example = "\"2026-01-01T00:00:00Z\""},
-    {.name = "created_before", .type = FIELD_TIME,
+     .help = "Created after this time (exclusive)",
+     .example = "\"2026-01-01T00:00:00Z\""},
+    {.name = "created_before",
+     .type = FIELD_TIME,
      .offset = offsetof(struct list_query, created_before),
-     .help = "Created before this time (exclusive)", .example = "\"2027-01-01T00:00:00Z\""},
-    {.name = "sort", .type = FIELD_TEXT, .max = 4096, .choices = sorts,
-     .offset = offsetof(struct list_query, sort), .help = "Order; - means descending",
+     .help = "Created before this time (exclusive)",
+     .example = "\"2027-01-01T00:00:00Z\""},
+    {.name = "sort",
+     .type = FIELD_TEXT,
+     .max = 4096,
+     .choices = sorts,
+     .offset = offsetof(struct list_query, sort),
+     .help = "Order; - means descending",
      .example = "\"-created_at\""},
-    {.name = "cursor", .type = FIELD_TEXT, .max = 4096,
+    {.name = "cursor",
+     .type = FIELD_TEXT,
+     .max = 4096,
      .offset = offsetof(struct list_query, cursor),
-     .help = "Empty to begin, then next_cursor of the page before", .example = "\"\""},
+     .help = "Empty to begin, then next_cursor of the page before",
+     .example = "\"\""},
     {0},
 };
 const size_t document_list_query_size = sizeof(struct list_query);
@@ -71,13 +95,11 @@ read_filter(const struct request *rq, const struct list_query *q, struct documen
     char *text;
 
     if (q->folder.text && *q->folder.text)
-        f->folder = path_folder_normalise(rq->pool, q->folder.text, &text, &why)
-                        ? text
-                        : q->folder.text;
+        f->folder =
+            path_folder_normalise(rq->pool, q->folder.text, &text, &why) ? text : q->folder.text;
     if (q->mime_type.text && *q->mime_type.text)
-        f->mime_type = media_type_normalise(rq->pool, q->mime_type.text, &text)
-                           ? text
-                           : q->mime_type.text;
+        f->mime_type =
+            media_type_normalise(rq->pool, q->mime_type.text, &text) ? text : q->mime_type.text;
     if (q->search.text && *q->search.text)
         f->search = text_fold(rq->pool, q->search.text);
     f->tags = q->tag.texts;
@@ -121,8 +143,7 @@ write_cursor(const struct request *rq, const struct document_filter *f, const st
 }
 
 static enum rc
-read_cursor(const struct request *rq, const char *text, struct document_filter *f,
-            struct err *err)
+read_cursor(const struct request *rq, const char *text, struct document_filter *f, struct err *err)
 {
     struct cursor_fixed fixed;
     uint8_t mac[SHA256_LEN], *bytes;
@@ -141,8 +162,7 @@ read_cursor(const struct request *rq, const char *text, struct document_filter *
     f->has_cursor = true;
     f->cursor_id = fixed.id;
     f->cursor_number = fixed.number;
-    f->cursor_text =
-        mem_strndup(rq->pool, (char *)bytes + sizeof(fixed), b.len - sizeof(fixed));
+    f->cursor_text = mem_strndup(rq->pool, (char *)bytes + sizeof(fixed), b.len - sizeof(fixed));
     return RC_OK;
 }
 

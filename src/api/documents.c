@@ -13,37 +13,57 @@ struct document_in {
 };
 
 #define NAME(flag)                                                                                 \
-    {.name = "name", .type = FIELD_TEXT, .flags = (flag), .min = 1, .max = 255,                    \
-     .offset = offsetof(struct document_in, name), .help = "Display name",                         \
-     .example = "\"Acme-NDA-2026.pdf\""}
+    {                                                                                              \
+        .name = "name", .type = FIELD_TEXT, .flags = (flag), .min = 1, .max = 255,                 \
+        .offset = offsetof(struct document_in, name), .help = "Display name",                      \
+        .example = "\"Acme-NDA-2026.pdf\""                                                         \
+    }
 #define MIME_TYPE(flag)                                                                            \
-    {.name = "mime_type", .type = FIELD_TEXT, .flags = (flag), .min = 3, .max = 255,               \
-     .offset = offsetof(struct document_in, mime_type), .rule = rule_media_type,                   \
-     .help = "Media type (RFC 6838)", .example = "\"application/pdf\""}
+    {                                                                                              \
+        .name = "mime_type", .type = FIELD_TEXT, .flags = (flag), .min = 3, .max = 255,            \
+        .offset = offsetof(struct document_in, mime_type), .rule = rule_media_type,                \
+        .help = "Media type (RFC 6838)", .example = "\"application/pdf\""                          \
+    }
 #define DESCRIPTION                                                                                \
-    {.name = "description", .type = FIELD_TEXT, .flags = FIELD_NULLABLE | FIELD_LINES,             \
-     .max = 4000, .offset = offsetof(struct document_in, description),                             \
-     .help = "Free text", .example = "null"}
+    {                                                                                              \
+        .name = "description", .type = FIELD_TEXT, .flags = FIELD_NULLABLE | FIELD_LINES,          \
+        .max = 4000, .offset = offsetof(struct document_in, description), .help = "Free text",     \
+        .example = "null"                                                                          \
+    }
 #define FOLDER                                                                                     \
-    {.name = "folder", .type = FIELD_TEXT, .flags = FIELD_NULLABLE, .min = 1, .max = 1024,         \
-     .offset = offsetof(struct document_in, folder), .rule = rule_folder,                          \
-     .help = "Absolute folder path; made on demand", .example = "\"/clients/acme/ndas\""}
+    {                                                                                              \
+        .name = "folder", .type = FIELD_TEXT, .flags = FIELD_NULLABLE, .min = 1, .max = 1024,      \
+        .offset = offsetof(struct document_in, folder), .rule = rule_folder,                       \
+        .help = "Absolute folder path; made on demand", .example = "\"/clients/acme/ndas\""        \
+    }
 #define TAGS                                                                                       \
-    {.name = "tags", .type = FIELD_TEXTS, .flags = FIELD_NULLABLE, .min = 1, .max = 64,            \
-     .max_items = 50, .offset = offsetof(struct document_in, tags),                                \
-     .help = "Tags; the order is kept, repeats are dropped",                                       \
-     .example = "[\"nda\",\"confidentiality\"]"}
+    {                                                                                              \
+        .name = "tags", .type = FIELD_TEXTS, .flags = FIELD_NULLABLE, .min = 1, .max = 64,         \
+        .max_items = 50, .offset = offsetof(struct document_in, tags),                             \
+        .help = "Tags; the order is kept, repeats are dropped",                                    \
+        .example = "[\"nda\",\"confidentiality\"]"                                                 \
+    }
 
 const struct field document_create_body[] = {
     NAME(FIELD_REQUIRED),
     MIME_TYPE(FIELD_REQUIRED),
-    {.name = "storage_path", .type = FIELD_TEXT, .flags = FIELD_REQUIRED, .min = 1, .max = 1024,
-     .offset = offsetof(struct document_in, storage_path), .rule = rule_storage_path,
+    {.name = "storage_path",
+     .type = FIELD_TEXT,
+     .flags = FIELD_REQUIRED,
+     .min = 1,
+     .max = 1024,
+     .offset = offsetof(struct document_in, storage_path),
+     .rule = rule_storage_path,
      .help = "Name of the bytes in the workspace's own name space; unique",
      .example = "\"workspaces/ws_123/documents/new-upload.pdf\""},
-    {.name = "size_bytes", .type = FIELD_INT, .flags = FIELD_NULLABLE, .min = 0,
-     .max = SIZE_MAX_JSON - 1, .offset = offsetof(struct document_in, size_bytes),
-     .help = "Size; the real one takes its place when the bytes arrive", .example = "183204"},
+    {.name = "size_bytes",
+     .type = FIELD_INT,
+     .flags = FIELD_NULLABLE,
+     .min = 0,
+     .max = SIZE_MAX_JSON - 1,
+     .offset = offsetof(struct document_in, size_bytes),
+     .help = "Size; the real one takes its place when the bytes arrive",
+     .example = "183204"},
     DESCRIPTION,
     FOLDER,
     TAGS,
@@ -60,8 +80,11 @@ struct get_query {
     struct value download;
 };
 const struct field document_get_query[] = {
-    {.name = "download", .type = FIELD_BOOL, .offset = offsetof(struct get_query, download),
-     .help = "false leaves download_url and download_url_expires_at out", .example = "true"},
+    {.name = "download",
+     .type = FIELD_BOOL,
+     .offset = offsetof(struct get_query, download),
+     .help = "false leaves download_url and download_url_expires_at out",
+     .example = "true"},
     {0},
 };
 const size_t document_get_query_size = sizeof(struct get_query);
@@ -70,7 +93,9 @@ struct delete_query {
     struct value hard;
 };
 const struct field document_delete_query[] = {
-    {.name = "hard", .type = FIELD_BOOL, .offset = offsetof(struct delete_query, hard),
+    {.name = "hard",
+     .type = FIELD_BOOL,
+     .offset = offsetof(struct delete_query, hard),
      .help = "true: the bytes are gone before the answer; needs admin:documents",
      .example = "false"},
     {0},
@@ -161,10 +186,9 @@ set_download(const struct request *rq, const struct document *d, json_t *j)
         /* in whole seconds, as it is shown */
         .expires_ms = (rq->now_ms + rq->app->settings.url_life_ms) / 1000 * 1000,
     };
-    const char *url =
-        d->has_blob
-            ? api_signed_url(rq, "download", signing_download(rq->pool, &rq->app->secret, &t))
-            : NULL;
+    const char *url = d->has_blob ? api_signed_url(rq, "download",
+                                                   signing_download(rq->pool, &rq->app->secret, &t))
+                                  : NULL;
 
     api_set(j, "download_url", json_text(url));
     api_set(j, "download_url_expires_at", api_time(url ? t.expires_ms : -1));
@@ -244,6 +268,8 @@ erase_outside(struct request *rq, void *arg, struct err *err)
     struct blob_key key = {rq->caller.workspace.number, removal->purge.blob_id};
     enum rc rc = blob_delete(rq->app->blobs, &key, err);
 
+    if (rc == RC_COMMIT_UNKNOWN)
+        return rc;
     /* the purge job goes on trying; the client may, too */
     return rc ? err_set(err, RC_UNAVAILABLE, "the bytes could not be erased") : RC_OK;
 }

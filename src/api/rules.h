@@ -18,11 +18,15 @@ extern const char *const rule_tiers[];
 
 /* The rows `page` and `per_page` of a query. */
 #define FIELD_PAGE(in)                                                                             \
-    {.name = "page", .type = FIELD_INT, .flags = FIELD_CLAMP, .min = 1, .max = INT32_MAX,          \
-     .offset = offsetof(in, page), .help = "Page, from 1", .example = "1"}
+    {                                                                                              \
+        .name = "page", .type = FIELD_INT, .flags = FIELD_CLAMP, .min = 1, .max = INT32_MAX,       \
+        .offset = offsetof(in, page), .help = "Page, from 1", .example = "1"                       \
+    }
 #define FIELD_PER_PAGE(in, most, usual)                                                            \
-    {.name = "per_page", .type = FIELD_INT, .flags = FIELD_CLAMP, .min = 1, .max = (most),         \
-     .offset = offsetof(in, per_page), .help = "Items a page; " #usual " by default",              \
-     .example = #usual}
+    {                                                                                              \
+        .name = "per_page", .type = FIELD_INT, .flags = FIELD_CLAMP, .min = 1, .max = (most),      \
+        .offset = offsetof(in, per_page), .help = "Items a page; " #usual " by default",           \
+        .example = #usual                                                                          \
+    }
 
 #endif

@@ -2,16 +2,34 @@
 /* The shapes of answers, member by member, in the order they are sent. */
 #include "api/api.h"
 
-#define T(n, h, e) {.name = n, .type = FIELD_TEXT, .help = h, .example = e}
+#define T(n, h, e)                                                                                 \
+    {                                                                                              \
+        .name = n, .type = FIELD_TEXT, .help = h, .example = e                                     \
+    }
 #define T_NULL(n, h, e)                                                                            \
-    {.name = n, .type = FIELD_TEXT, .flags = FIELD_NULLABLE, .help = h, .example = e}
-#define I(n, h, e) {.name = n, .type = FIELD_INT, .help = h, .example = e}
+    {                                                                                              \
+        .name = n, .type = FIELD_TEXT, .flags = FIELD_NULLABLE, .help = h, .example = e            \
+    }
+#define I(n, h, e)                                                                                 \
+    {                                                                                              \
+        .name = n, .type = FIELD_INT, .help = h, .example = e                                      \
+    }
 #define I_NULL(n, h, e)                                                                            \
-    {.name = n, .type = FIELD_INT, .flags = FIELD_NULLABLE, .help = h, .example = e}
-#define TIME(n, h) {.name = n, .type = FIELD_TIME, .help = h, .example = "\"2026-04-17T10:45:00Z\""}
+    {                                                                                              \
+        .name = n, .type = FIELD_INT, .flags = FIELD_NULLABLE, .help = h, .example = e             \
+    }
+#define TIME(n, h)                                                                                 \
+    {                                                                                              \
+        .name = n, .type = FIELD_TIME, .help = h, .example = "\"2026-04-17T10:45:00Z\""            \
+    }
 #define TIME_NULL(n, h)                                                                            \
-    {.name = n, .type = FIELD_TIME, .flags = FIELD_NULLABLE, .help = h, .example = "null"}
-#define LIST(n, m, h) {.name = n, .type = FIELD_OBJECTS, .members = m, .help = h}
+    {                                                                                              \
+        .name = n, .type = FIELD_TIME, .flags = FIELD_NULLABLE, .help = h, .example = "null"       \
+    }
+#define LIST(n, m, h)                                                                              \
+    {                                                                                              \
+        .name = n, .type = FIELD_OBJECTS, .members = m, .help = h                                  \
+    }
 
 #define DOC_ID "\"doc_01KA1B2C3D4E5F6G7H8J9KAMNP\""
 #define NAME T("name", "Display name", "\"Acme-NDA-2026.pdf\"")
@@ -19,8 +37,10 @@
 #define SIZE I_NULL("size_bytes", "Size in bytes; null when unknown", "183204")
 #define FOLDER T_NULL("folder", "Folder path", "\"/clients/acme/ndas\"")
 #define TAGS                                                                                       \
-    {.name = "tags", .type = FIELD_TEXTS, .help = "Tags, in the order given",                      \
-     .example = "[\"nda\",\"confidentiality\"]"}
+    {                                                                                              \
+        .name = "tags", .type = FIELD_TEXTS, .help = "Tags, in the order given",                   \
+        .example = "[\"nda\",\"confidentiality\"]"                                                 \
+    }
 #define ENTITY_TYPE T("entity_type", "Kind of entity", "\"contact\"")
 #define ENTITY_ID T("entity_id", "Id of the entity", "\"123e4567-e89b-12d3-a456-426614174000\"")
 #define ROLE T_NULL("role", "What the document is to the entity", "\"signed\"")
@@ -30,8 +50,7 @@
         T("storage_path", "Name of the bytes in the workspace",                                    \
           "\"workspaces/ws_123/documents/new-upload.pdf\""),                                       \
         FOLDER, TAGS,                                                                              \
-        T("created_by", "User the creating key belongs to",                                        \
-          "\"usr_01KA1B2C3D4E5F6G7H8J9KAMNP\""),                                                   \
+        T("created_by", "User the creating key belongs to", "\"usr_01KA1B2C3D4E5F6G7H8J9KAMNP\""), \
         TIME("created_at", "When the record was made"),                                            \
         TIME("updated_at", "When it was last changed")
 
@@ -42,10 +61,16 @@ static const struct field linked_entity[] = {ENTITY_TYPE, ENTITY_ID, ROLE, {0}};
 const struct field document_full_shape[] = {
     DOCUMENT_MEMBERS,
     LIST("linked_entities", linked_entity, "Entities the document is linked to"),
-    {.name = "download_url", .type = FIELD_TEXT, .flags = FIELD_NULLABLE | FIELD_OPTIONAL,
-     .help = "Signed URL of the bytes; null until they have arrived", .example = "null"},
-    {.name = "download_url_expires_at", .type = FIELD_TIME,
-     .flags = FIELD_NULLABLE | FIELD_OPTIONAL, .help = "When that URL ends", .example = "null"},
+    {.name = "download_url",
+     .type = FIELD_TEXT,
+     .flags = FIELD_NULLABLE | FIELD_OPTIONAL,
+     .help = "Signed URL of the bytes; null until they have arrived",
+     .example = "null"},
+    {.name = "download_url_expires_at",
+     .type = FIELD_TIME,
+     .flags = FIELD_NULLABLE | FIELD_OPTIONAL,
+     .help = "When that URL ends",
+     .example = "null"},
     {0},
 };
 
@@ -98,7 +123,9 @@ const struct field upload_url_shape[] = {
     T("upload_url", "Where to PUT the bytes, once, without a key",
       "\"http://127.0.0.1:8080/v1/signed/upload/…\""),
     T("method", "Always PUT", "\"PUT\""),
-    {.name = "headers", .type = FIELD_ANY, .help = "Headers the upload must carry",
+    {.name = "headers",
+     .type = FIELD_ANY,
+     .help = "Headers the upload must carry",
      .example = "{\"Content-Type\":\"application/pdf\"}"},
     T("storage_path", "Where the bytes go",
       "\"workspaces/ws_123/documents/01KA1B2C3D4E5F6G7H8J9KAMNP.pdf\""),
@@ -143,7 +170,9 @@ const struct field docs_shape[] = {
     T("prefix", "First characters of the key", "\"wbk_a1b2c3\""),                                  \
         T("name", "Name of the key", "\"Import job\""),                                            \
         T_NULL("description", "Free text", "null"),                                                \
-        {.name = "permissions", .type = FIELD_TEXTS, .help = "What the key may do",                \
+        {.name = "permissions",                                                                    \
+         .type = FIELD_TEXTS,                                                                      \
+         .help = "What the key may do",                                                            \
          .example = "[\"read:documents\"]"},                                                       \
         T("rate_limit_tier", "Rate budget", "\"standard\""),                                       \
         TIME_NULL("expires_at", "When the key ends"), TIME("created_at", "When it was made")
@@ -178,7 +207,9 @@ const struct field audit_shape[] = {
     T("action", "create, update, delete, link, unlink or purge", "\"delete\""),
     T("resource_type", "Kind of what was changed", "\"documents\""),
     T("resource_id", "Id of what was changed", DOC_ID),
-    {.name = "details", .type = FIELD_ANY, .help = "What else there is to say",
+    {.name = "details",
+     .type = FIELD_ANY,
+     .help = "What else there is to say",
      .example = "{\"hard\":true}"},
     T_NULL("request_id", "Request that did it", "\"req_01HY1K0E7V8Q0YXH7DSTX5B3CA\""),
     T_NULL("ip_address", "Address it came from", "\"127.0.0.1\""),
@@ -196,7 +227,10 @@ const struct field usage_shape[] = {
 
 const struct field ready_shape[] = {
     T("status", "alive, ready or not ready", "\"ready\""),
-    {.name = "reasons", .type = FIELD_TEXTS, .flags = FIELD_OPTIONAL,
-     .help = "Why it is not ready", .example = "[]"},
+    {.name = "reasons",
+     .type = FIELD_TEXTS,
+     .flags = FIELD_OPTIONAL,
+     .help = "Why it is not ready",
+     .example = "[]"},
     {0},
 };

@@ -13,21 +13,47 @@ struct upload_url_in {
 };
 
 const struct field upload_url_body[] = {
-    {.name = "name", .type = FIELD_TEXT, .flags = FIELD_NULLABLE, .min = 1, .max = 255,
+    {.name = "name",
+     .type = FIELD_TEXT,
+     .flags = FIELD_NULLABLE,
+     .min = 1,
+     .max = 255,
      .offset = offsetof(struct upload_url_in, name),
      .help = "File name; gives a made-up storage_path its extension",
      .example = "\"Acme-NDA-2026.pdf\""},
-    {.name = "mime_type", .type = FIELD_TEXT, .flags = FIELD_NULLABLE, .min = 3, .max = 255,
-     .offset = offsetof(struct upload_url_in, mime_type), .rule = rule_media_type,
-     .help = "The upload must be of this type", .example = "\"application/pdf\""},
-    {.name = "size_bytes", .type = FIELD_INT, .flags = FIELD_NULLABLE, .min = 0,
-     .max = ((int64_t)1 << 53) - 1, .offset = offsetof(struct upload_url_in, size_bytes),
-     .help = "The upload must have this size", .example = "183204"},
-    {.name = "sha256", .type = FIELD_TEXT, .flags = FIELD_NULLABLE, .min = 64, .max = 64,
-     .offset = offsetof(struct upload_url_in, sha256), .rule = rule_sha256,
-     .help = "The upload must have this SHA-256 (hexadecimal)", .example = "null"},
-    {.name = "storage_path", .type = FIELD_TEXT, .flags = FIELD_NULLABLE, .min = 1, .max = 1024,
-     .offset = offsetof(struct upload_url_in, storage_path), .rule = rule_storage_path,
+    {.name = "mime_type",
+     .type = FIELD_TEXT,
+     .flags = FIELD_NULLABLE,
+     .min = 3,
+     .max = 255,
+     .offset = offsetof(struct upload_url_in, mime_type),
+     .rule = rule_media_type,
+     .help = "The upload must be of this type",
+     .example = "\"application/pdf\""},
+    {.name = "size_bytes",
+     .type = FIELD_INT,
+     .flags = FIELD_NULLABLE,
+     .min = 0,
+     .max = ((int64_t)1 << 53) - 1,
+     .offset = offsetof(struct upload_url_in, size_bytes),
+     .help = "The upload must have this size",
+     .example = "183204"},
+    {.name = "sha256",
+     .type = FIELD_TEXT,
+     .flags = FIELD_NULLABLE,
+     .min = 64,
+     .max = 64,
+     .offset = offsetof(struct upload_url_in, sha256),
+     .rule = rule_sha256,
+     .help = "The upload must have this SHA-256 (hexadecimal)",
+     .example = "null"},
+    {.name = "storage_path",
+     .type = FIELD_TEXT,
+     .flags = FIELD_NULLABLE,
+     .min = 1,
+     .max = 1024,
+     .offset = offsetof(struct upload_url_in, storage_path),
+     .rule = rule_storage_path,
      .help = "Where the bytes go; made up when absent",
      .example = "\"workspaces/ws_123/documents/new-upload.pdf\""},
     {0},
@@ -56,15 +82,15 @@ api_upload_url_create(struct request *rq, struct tx *tx, struct reply *rp, struc
     if (t.size_bytes > rq->app->settings.max_upload_file)
         return err_set(err, RC_TOO_LARGE, "declares %lld bytes", (long long)t.size_bytes);
     if (!t.storage_path)
-        t.storage_path = library_make_path(rq->pool, &rq->caller, &t.id, in->name.text,
-                                           in->mime_type.text);
+        t.storage_path =
+            library_make_path(rq->pool, &rq->caller, &t.id, in->name.text, in->mime_type.text);
     headers = json_object();
     if (t.mime_type)
         api_set(headers, "Content-Type", json_text(t.mime_type));
     data = json_object();
-    api_set(data, "upload_url",
-            json_text(api_signed_url(rq, "upload",
-                                     signing_upload(rq->pool, &rq->app->secret, &t))));
+    api_set(
+        data, "upload_url",
+        json_text(api_signed_url(rq, "upload", signing_upload(rq->pool, &rq->app->secret, &t))));
     api_set(data, "method", json_text("PUT"));
     api_set(data, "headers", headers);
     api_set(data, "storage_path", json_text(t.storage_path));
@@ -277,8 +303,7 @@ answer_range(const struct request *rq, struct reply *rp, const char *etag, struc
     rp->first = 0;
     rp->length = size;
     if (kind == RANGE_UNSATISFIABLE) {
-        reply_header(rp, "Content-Range",
-                     mem_printf(rp->pool, "bytes */%lld", (long long)size));
+        reply_header(rp, "Content-Range", mem_printf(rp->pool, "bytes */%lld", (long long)size));
         return err_set(err, RC_RANGE, "beyond %lld bytes", (long long)size);
     }
     if (kind == RANGE_PART) {

@@ -335,8 +335,9 @@ hear(int fd, struct command_env *env, int *ret_exit, json_t **ret, struct err *e
         const char *text;
 
         if (!read_line(fd, &b, &at, &line))
-            return err_set(err, RC_IO, "the server left before it answered; see its log, and look "
-                                       "whether the command took effect");
+            return err_set(err, RC_IO,
+                           "the server left before it answered; see its log, and look "
+                           "whether the command took effect");
         text = json_string_value(json_object_get(line, "progress"));
         if (text) {
             command_progress(env, "%s", text);

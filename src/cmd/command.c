@@ -28,6 +28,8 @@ static const struct {
     [CONF_COMMAND_CHECK] = {command_check, NEEDS_HOME},
     [CONF_COMMAND_AUDIT_VERIFY] = {command_audit_verify, NEEDS_HOME},
     [CONF_COMMAND_MIGRATE] = {command_migrate, NEEDS_HOME},
+    [CONF_COMMAND_BACKUP] = {command_backup, NEEDS_HOME},
+    [CONF_COMMAND_RESTORE] = {command_restore, NEEDS_NOTHING},
     [CONF_COMMAND_ROUTES] = {command_routes, NEEDS_NOTHING},
     [CONF_COMMAND_OPENAPI] = {command_openapi, NEEDS_NOTHING},
     [CONF_COMMAND_VERSION] = {command_version, NEEDS_NOTHING},
@@ -105,9 +107,9 @@ command_migrate(struct command_env *env, const struct conf *conf, json_t **ret, 
 {
     (void)conf;
     (void)err;
-    *ret = json_pack("{s:i, s:i}", "from", env->service ? env->home->schema_to
-                                                        : env->home->schema_from,
-                     "to", env->home->schema_to);
+    *ret = json_pack("{s:i, s:i}", "from",
+                     env->service ? env->home->schema_to : env->home->schema_from, "to",
+                     env->home->schema_to);
     return RC_OK;
 }
 
@@ -179,8 +181,7 @@ print(const json_t *out)
     size_t len;
     const char *text = json_write(pool, out, &len);
 
-    return fwrite(text, 1, len, stdout) == len && fputc('\n', stdout) != EOF &&
-           fflush(stdout) == 0;
+    return fwrite(text, 1, len, stdout) == len && fputc('\n', stdout) != EOF && fflush(stdout) == 0;
 }
 
 static void

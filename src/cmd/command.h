@@ -18,8 +18,8 @@
 
 struct command_env {
     TALLOC_CTX *pool;
-    struct home *home;       /* NULL for commands that need none */
-    struct service *service; /* NULL outside a server */
+    struct home *home;            /* NULL for commands that need none */
+    struct service *service;      /* NULL outside a server */
     const _Atomic bool *stopping; /* set when a server stops: long commands give up; may be NULL */
     void (*progress)(void *arg, const char *text); /* shows how far it is; may be NULL */
     void *progress_arg;

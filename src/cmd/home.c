@@ -32,8 +32,9 @@ denied(const char *what, const char *path, struct err *err)
     char text[128];
     int saved = errno;
 
-    return err_set(err, RC_IO, "cannot %s %s: %s; give this user the right to, or use another --data",
-                   what, path, strerror_r(saved, text, sizeof(text)));
+    return err_set(err, RC_IO,
+                   "cannot %s %s: %s; give this user the right to, or use another --data", what,
+                   path, strerror_r(saved, text, sizeof(text)));
 }
 
 /* Who holds the lock, as its file says; 0 when it does not. */

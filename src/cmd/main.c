@@ -52,8 +52,7 @@ unknown_driver(const struct conf *conf)
         return 2;
     }
     if (!streq(blobs, "fs")) {
-        (void)fprintf(stderr,
-                      "dossier: --blobs: this build knows fs only; leave the option out\n");
+        (void)fprintf(stderr, "dossier: --blobs: this build knows fs only; leave the option out\n");
         return 2;
     }
     return 0;

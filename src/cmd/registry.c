@@ -11,6 +11,7 @@
 #include "store/docs.h"
 
 #define NAME_MAX_CHARS 255
+#define PAGE 200 /* keys read at once */
 #define ALL_PERMISSIONS ((uint32_t)((1u << PERMISSION_COUNT) - 1))
 
 /* What a work of these commands needs. */
@@ -114,8 +115,8 @@ workspace_fn(struct tx *tx, void *arg, struct err *err)
         return rc;
     caller.user_id = caller.workspace.owner_id;
     give(t, workspace_json(&caller.workspace));
-    return caller_audit(tx, &caller, "create", "workspaces", caller.workspace.public_id, NULL,
-                        NULL, err);
+    return caller_audit(tx, &caller, "create", "workspaces", caller.workspace.public_id, NULL, NULL,
+                        err);
 }
 
 enum rc
@@ -190,8 +191,9 @@ read_key_options(TALLOC_CTX *pool, const struct conf *conf, struct api_key *k, s
     if (!rc)
         rc = check_name("--name", k->name, err);
     if (!rc && expires && !clock_parse(expires, &k->expires_ms))
-        rc = err_set(err, RC_INVALID, "--expires-at takes a time, for instance "
-                                      "2027-01-31T00:00:00Z");
+        rc = err_set(err, RC_INVALID,
+                     "--expires-at takes a time, for instance "
+                     "2027-01-31T00:00:00Z");
     if (!rc && expires && k->expires_ms <= clock_wall_ms())
         rc = err_set(err, RC_INVALID, "--expires-at lies in the past");
     return rc;
@@ -223,8 +225,7 @@ key_create_fn(struct tx *tx, void *arg, struct err *err)
 }
 
 enum rc
-command_key_create(struct command_env *env, const struct conf *conf, json_t **ret,
-                   struct err *err)
+command_key_create(struct command_env *env, const struct conf *conf, json_t **ret, struct err *err)
 {
     enum rc rc = required(conf, CONF_WORKSPACE, "--workspace", err);
 
@@ -234,27 +235,37 @@ command_key_create(struct command_env *env, const struct conf *conf, json_t **re
 }
 
 static enum rc
-key_list_fn(struct tx *tx, void *arg, struct err *err)
+list_page(struct tx *tx, int64_t workspace, json_t *list, int64_t *ret_total, struct err *err)
 {
-    struct task *t = arg;
     struct api_key *keys = NULL;
-    json_t *list = json_array(), *out;
-    struct caller caller;
-    int64_t total;
+    int64_t offset = (int64_t)json_array_size(list);
     size_t n = 0;
     enum rc rc;
 
-    give(t, json_pack("{s:o}", "keys", list));
-    rc = command_owner(tx, conf_text(t->conf, CONF_WORKSPACE), &caller, err);
-    if (!rc)
-        rc = api_key_list(tx, caller.workspace.number, true, NULL, INT64_MAX, 0, &keys, &n, &total,
-                          err);
+    rc = api_key_list(tx, workspace, true, NULL, PAGE, offset, &keys, &n, ret_total, err);
     for (size_t i = 0; i < n && !rc; i++) {
-        out = key_json(&keys[i]);
+        json_t *out = key_json(&keys[i]);
+
         command_set(out, "last_used_at", command_time(keys[i].last_used_ms));
         command_set(out, "revoked_at", command_time(keys[i].revoked_ms));
         BUG_ON(json_array_append_new(list, out) != 0);
     }
+    return rc;
+}
+
+static enum rc
+key_list_fn(struct tx *tx, void *arg, struct err *err)
+{
+    struct task *t = arg;
+    json_t *list = json_array();
+    struct caller caller;
+    int64_t total = 1;
+    enum rc rc;
+
+    give(t, json_pack("{s:o}", "keys", list));
+    rc = command_owner(tx, conf_text(t->conf, CONF_WORKSPACE), &caller, err);
+    while (!rc && (int64_t)json_array_size(list) < total)
+        rc = list_page(tx, caller.workspace.number, list, &total, err);
     return rc;
 }
 
@@ -307,8 +318,7 @@ key_revoke_fn(struct tx *tx, void *arg, struct err *err)
 }
 
 enum rc
-command_key_revoke(struct command_env *env, const struct conf *conf, json_t **ret,
-                   struct err *err)
+command_key_revoke(struct command_env *env, const struct conf *conf, json_t **ret, struct err *err)
 {
     enum rc rc = change(env, conf, key_revoke_fn, ret, err);
 
@@ -347,8 +357,7 @@ entity_fn(struct tx *tx, void *arg, struct err *err)
 }
 
 enum rc
-command_entity_put(struct command_env *env, const struct conf *conf, json_t **ret,
-                   struct err *err)
+command_entity_put(struct command_env *env, const struct conf *conf, json_t **ret, struct err *err)
 {
     enum rc rc = required(conf, CONF_WORKSPACE, "--workspace", err);
 

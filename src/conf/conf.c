@@ -169,8 +169,7 @@ find_command(const struct line *l, struct conf *c, struct err *err)
         return err_set(err, RC_INVALID, "no command; `dossier help` lists them");
     if (used == 0)
         return err_set(err, RC_INVALID, "unknown command '%s%s%s'; `dossier help` lists them",
-                       l->words[0], l->n_words > 1 ? " " : "",
-                       l->n_words > 1 ? l->words[1] : "");
+                       l->words[0], l->n_words > 1 ? " " : "", l->n_words > 1 ? l->words[1] : "");
     row = &conf_commands[c->command];
     c->n_args = l->n_words - used;
     if (!c->help && (c->n_args < row->min || c->n_args > row->max))
@@ -239,10 +238,9 @@ conf_parse(TALLOC_CTX *pool, size_t argc, const char *const *argv, char *const *
         else if (!l.values[i])
             rc = fill_value(pool, NULL, NULL, row, &ret->values[i], err);
         else
-            rc = err_set(err, RC_INVALID,
-                         "--%s is no option of `dossier %s`; `dossier help %s` lists them",
-                         row->name, conf_commands[ret->command].words,
-                         conf_commands[ret->command].words);
+            rc = err_set(
+                err, RC_INVALID, "--%s is no option of `dossier %s`; `dossier help %s` lists them",
+                row->name, conf_commands[ret->command].words, conf_commands[ret->command].words);
     }
     return rc;
 }

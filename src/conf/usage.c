@@ -37,8 +37,8 @@ put_option(struct buf *b, const struct conf_option_row *row)
     SCOPED_POOL(pool);
     char *left = mem_printf(pool, "  --%s %s", row->name, row->metavar), *help;
 
-    help = mem_printf(pool, "%s%s%s%s (%s)", row->help, *row->standard ? " [" : "",
-                      row->standard, *row->standard ? "]" : "", conf_variable(pool, row->name));
+    help = mem_printf(pool, "%s%s%s%s (%s)", row->help, *row->standard ? " [" : "", row->standard,
+                      *row->standard ? "]" : "", conf_variable(pool, row->name));
     buf_puts(b, left);
     put_help(b, strlen(left), help);
 }

@@ -8,8 +8,8 @@ struct unit {
 };
 
 static const struct unit byte_units[] = {
-    {"", 1},          {"K", KIB(1)},   {"KiB", KIB(1)}, {"M", MIB(1)},
-    {"MiB", MIB(1)}, {"G", GIB(1)},   {"GiB", GIB(1)}, {NULL, 0},
+    {"", 1},         {"K", KIB(1)}, {"KiB", KIB(1)}, {"M", MIB(1)},
+    {"MiB", MIB(1)}, {"G", GIB(1)}, {"GiB", GIB(1)}, {NULL, 0},
 };
 static const struct unit time_units[] = {
     {"", 1000}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}, {NULL, 0},
@@ -124,8 +124,7 @@ conf_value_parse(const struct conf_option_row *row, const char *label, const cha
         return RC_OK;
     case TYPE_CHOICE:
         if (!choice(text, row->metavar, &ret->number))
-            return err_set(err, RC_INVALID, "%s is one of %s, not '%s'", label, row->metavar,
-                           text);
+            return err_set(err, RC_INVALID, "%s is one of %s, not '%s'", label, row->metavar, text);
         return RC_OK;
     case TYPE_RATE:
         if (!rate(text, row->max, ret))

@@ -25,7 +25,6 @@ struct caller {
  */
 MUST_CHECK enum rc caller_audit(struct tx *tx, const struct caller *caller, const char *action,
                                 const char *resource_type, const char *resource_id,
-                                const char *detail_name, const char *detail_text,
-                                struct err *err);
+                                const char *detail_name, const char *detail_text, struct err *err);
 
 #endif

@@ -73,8 +73,7 @@ key_text_parse(const char *text, struct key_text *k)
 }
 
 void
-key_text_mac(const uint8_t pepper[SHA256_LEN], const struct key_text *key,
-             uint8_t out[SHA256_LEN])
+key_text_mac(const uint8_t pepper[SHA256_LEN], const struct key_text *key, uint8_t out[SHA256_LEN])
 {
     crypto_hmac(pepper, key->secret, SECRET, out);
 }

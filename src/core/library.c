@@ -5,8 +5,8 @@
 #include "core/media_type.h"
 
 static enum rc
-audit_document(struct tx *tx, const struct caller *caller, const char *action,
-               const struct id *id, const char *detail, struct err *err)
+audit_document(struct tx *tx, const struct caller *caller, const char *action, const struct id *id,
+               const char *detail, struct err *err)
 {
     char text[ID_TEXT_LEN];
 
@@ -99,8 +99,7 @@ library_update(struct tx *tx, const struct caller *caller, const struct document
     enum rc rc;
 
     /* it moves also when two changes fall into one millisecond */
-    after->updated_ms =
-        tx->now_ms > before->updated_ms ? tx->now_ms : before->updated_ms + 1;
+    after->updated_ms = tx->now_ms > before->updated_ms ? tx->now_ms : before->updated_ms + 1;
     rc = document_update(tx, caller->workspace.number, before, after, err);
     return rc ? rc : audit_document(tx, caller, "update", &after->id, NULL, err);
 }

@@ -54,8 +54,8 @@ MUST_CHECK enum rc library_delete(struct tx *tx, const struct caller *caller, co
                                   struct err *err);
 
 /* The bytes of a purge entry are gone: forgets it and says so in the audit trail. */
-MUST_CHECK enum rc library_purged(struct tx *tx, const struct caller *caller,
-                                  const struct purge *p, struct err *err);
+MUST_CHECK enum rc library_purged(struct tx *tx, const struct caller *caller, const struct purge *p,
+                                  struct err *err);
 
 /*
  * Bytes have arrived by a signed URL. They wait for a document, or go to the record that waits for

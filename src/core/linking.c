@@ -63,12 +63,11 @@ linking_unlink(struct tx *tx, const struct caller *caller, const struct id *docu
 }
 
 static enum rc
-audit_entity(struct tx *tx, const struct caller *caller, const char *action,
-             enum entity_type type, const char *id, struct err *err)
+audit_entity(struct tx *tx, const struct caller *caller, const char *action, enum entity_type type,
+             const char *id, struct err *err)
 {
     return caller_audit(tx, caller, action, "entities",
-                        mem_printf(tx->pool, "%s/%s", entity_type_name(type), id), NULL, NULL,
-                        err);
+                        mem_printf(tx->pool, "%s/%s", entity_type_name(type), id), NULL, NULL, err);
 }
 
 enum rc

@@ -26,9 +26,8 @@ MUST_CHECK enum rc linking_entity_exists(struct tx *tx, const struct caller *cal
                                          enum entity_type type, const char *id, struct err *err);
 
 /* Registers or renames; `rename`: e->name replaces what stands. */
-MUST_CHECK enum rc linking_put_entity(struct tx *tx, const struct caller *caller,
-                                      struct entity *e, bool rename, bool *ret_new,
-                                      struct err *err);
+MUST_CHECK enum rc linking_put_entity(struct tx *tx, const struct caller *caller, struct entity *e,
+                                      bool rename, bool *ret_new, struct err *err);
 /* Takes an entity off the register and detaches its links. NOT_FOUND. */
 MUST_CHECK enum rc linking_delete_entity(struct tx *tx, const struct caller *caller,
                                          enum entity_type type, const char *id, struct err *err);

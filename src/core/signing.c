@@ -81,8 +81,8 @@ signing_upload(TALLOC_CTX *pool, const struct secret *secret, const struct uploa
 }
 
 enum rc
-signing_read_upload(TALLOC_CTX *pool, const struct secret *secret, const char *text,
-                    int64_t now_ms, struct upload_token *t, struct err *err)
+signing_read_upload(TALLOC_CTX *pool, const struct secret *secret, const char *text, int64_t now_ms,
+                    struct upload_token *t, struct err *err)
 {
     struct upload_fixed f;
     uint8_t *bytes;

@@ -28,9 +28,8 @@ struct engine {
     unsigned idle_count;
 };
 
-/* Takes the engine out of service, once. */
-static void
-die(struct engine *en, const struct err *err)
+void
+engine_fail(struct engine *en, const struct err *err)
 {
     bool first;
 
@@ -110,7 +109,7 @@ run_batch(struct engine *en, struct work **batch, size_t n)
             w->done(w->arg, w->rc_, &w->err_);
     }
     if (rc == RC_IO || rc == RC_COMMIT_UNKNOWN)
-        die(en, &err);
+        engine_fail(en, &err);
 }
 
 static void *
@@ -158,8 +157,7 @@ start_thread(pthread_t *thread, void *(*fn)(void *), void *arg)
 }
 
 enum rc
-engine_open(struct db *db, const struct engine_config *config, struct engine **ret,
-            struct err *err)
+engine_open(struct db *db, const struct engine_config *config, struct engine **ret, struct err *err)
 {
     struct engine *en = MEM_NEW(NULL, struct engine);
     enum rc rc;
@@ -351,12 +349,9 @@ enum rc
 engine_write(struct engine *en, int64_t lane, TALLOC_CTX *pool,
              enum rc (*fn)(struct tx *tx, void *arg, struct err *err), void *arg, struct err *err)
 {
-    struct waiter wt = {.lock = PTHREAD_MUTEX_INITIALIZER,
-                        .done = PTHREAD_COND_INITIALIZER,
-                        .fn = fn,
-                        .arg = arg};
-    struct work w = {
-        .fn = waiter_fn, .done = waiter_done, .arg = &wt, .lane = lane, .pool = pool};
+    struct waiter wt = {
+        .lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER, .fn = fn, .arg = arg};
+    struct work w = {.fn = waiter_fn, .done = waiter_done, .arg = &wt, .lane = lane, .pool = pool};
     enum rc rc;
 
     rc = engine_submit(en, &w, err);

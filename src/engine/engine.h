@@ -65,13 +65,19 @@ MUST_CHECK enum rc engine_query(struct engine *en, struct work *work, struct err
 
 /* Writes, and waits for the commit. For jobs and commands, never for a loop thread. */
 MUST_CHECK enum rc engine_write(struct engine *en, int64_t lane, TALLOC_CTX *pool,
-                                enum rc (*fn)(struct tx *tx, void *arg, struct err *err),
-                                void *arg, struct err *err);
+                                enum rc (*fn)(struct tx *tx, void *arg, struct err *err), void *arg,
+                                struct err *err);
 
 /* Reads one consistent state on the calling thread. */
 MUST_CHECK enum rc engine_read(struct engine *en, TALLOC_CTX *pool,
                                enum rc (*fn)(struct tx *tx, void *arg, struct err *err), void *arg,
                                struct err *err);
+
+/*
+ * Takes the engine out of service as a failed COMMIT does: for those who find that something else
+ * on the disk is in doubt.
+ */
+void engine_fail(struct engine *en, const struct err *err);
 
 /* False once a fatal error has stopped it. */
 bool engine_alive(struct engine *en);

@@ -146,8 +146,7 @@ header_key(const struct request *rq, const char **ret, struct err *err)
 }
 
 static enum rc
-prove(struct auth *a, struct request *rq, const char *text, struct known_key *ret,
-      struct err *err)
+prove(struct auth *a, struct request *rq, const char *text, struct known_key *ret, struct err *err)
 {
     uint8_t mac[SHA256_LEN];
     struct key_text key;
@@ -165,8 +164,7 @@ prove(struct auth *a, struct request *rq, const char *text, struct known_key *re
         return rc;
     if (!crypto_equal(mac, ret->key.secret_mac, SHA256_LEN))
         return err_set(err, RC_BAD_KEY, "wrong secret");
-    if (ret->key.revoked_ms >= 0 ||
-        (ret->key.expires_ms >= 0 && ret->key.expires_ms <= rq->now_ms))
+    if (ret->key.revoked_ms >= 0 || (ret->key.expires_ms >= 0 && ret->key.expires_ms <= rq->now_ms))
         return err_set(err, RC_BAD_KEY, "revoked or expired key");
     return RC_OK;
 }

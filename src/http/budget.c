@@ -12,7 +12,7 @@
 #define DAY_MS ((int64_t)86400000)
 
 struct entry {
-    struct budget day; /* `used` counts this UTC day */
+    struct budget day;       /* `used` counts this UTC day */
     int64_t window_start_ms; /* monotonic */
     int64_t window_used;
     bool changed;

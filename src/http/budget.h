@@ -17,7 +17,7 @@ struct budgets;
 struct budget_state {
     int64_t limit;
     int64_t remaining;
-    int64_t reset_s; /* wall seconds since 1970 */
+    int64_t reset_s;       /* wall seconds since 1970 */
     int64_t retry_after_s; /* 0 unless refused */
 };
 

@@ -142,6 +142,13 @@ parse_query(struct exchange *ex, const char *text, struct err *err)
     return RC_OK;
 }
 
+/* Operations are served on an address of their own when there is one. */
+static bool
+elsewhere(const struct service *sv, const struct route *r)
+{
+    return r->access == ACCESS_PUBLIC ? sv->no_operations : sv->only_operations;
+}
+
 static enum rc
 step_route(struct exchange *ex, struct err *err)
 {
@@ -150,6 +157,8 @@ step_route(struct exchange *ex, struct err *err)
 
     if (!route_find(ex->rq.pool, ex->method, target, len, &ex->match))
         return err_set(err, RC_NOT_FOUND, "broken escape in the path");
+    if (ex->match.route && elsewhere(ex->service, ex->match.route))
+        return err_set(err, RC_NOT_FOUND, "served on another address");
     ex->rq.route = ex->match.route;
     memcpy(ex->rq.args, ex->match.args, sizeof(ex->rq.args));
     if (ex->method == HTTP_OPTIONS && (ex->match.methods || streq(target, "*"))) {
@@ -248,7 +257,7 @@ has_body(const struct exchange *ex)
 static enum rc
 run_head_steps(struct exchange *ex, struct err *err)
 {
-    static enum rc (*const steps[])(struct exchange *ex, struct err *err) = {
+    static enum rc (*const steps[])(struct exchange * ex, struct err * err) = {
         step_framing, step_route, step_key, step_rate, step_permission, step_size,
     };
     enum rc rc = RC_OK;
@@ -276,7 +285,7 @@ exchange_head(struct exchange *ex, const struct wire *wire)
     id_format(&id, ID_REQUEST, ID_RECORDS, ex->rq.request_id);
     ex->rq.caller.request_id = ex->rq.request_id;
     ex->rq.caller.address = wire->address;
-    ex->rq.ready = atomic_load(&ex->service->ready);
+    ex->rq.ready = service_ready(ex->service);
     ex->rq.base_url = answer_base_url(&ex->rq);
     ex->rc = run_head_steps(ex, &ex->err);
     if (ex->rc && must_close(ex->rc) && !ex->rq.route)
@@ -299,8 +308,7 @@ exchange_body(struct exchange *ex, const char *bytes, size_t len)
 
     ex->received += (int64_t)len;
     if (ex->rc)
-        return ex->received > DRAIN_STREAM_MAX + ex->framing.length ? EXCHANGE_DROP
-                                                                     : EXCHANGE_READ;
+        return ex->received > DRAIN_STREAM_MAX + ex->framing.length ? EXCHANGE_DROP : EXCHANGE_READ;
     if (!r || ex->options)
         return EXCHANGE_READ;
     if (r->stream)
@@ -472,6 +480,15 @@ submit(struct exchange *ex, enum rc (*fn)(struct tx *tx, void *arg, struct err *
         fail(ex, rc, &err);
 }
 
+/* A directory that could not be synced leaves in doubt what is on the disk: stop (engine I3). */
+static void
+fail_bytes(struct exchange *ex)
+{
+    if (ex->rc == RC_COMMIT_UNKNOWN)
+        engine_fail(ex->rq.app->engine, &ex->err);
+    finish(ex);
+}
+
 static void
 outside_job(void *arg)
 {
@@ -479,7 +496,7 @@ outside_job(void *arg)
 
     ex->rc = ex->reply.act->outside(&ex->rq, ex->reply.act_arg, &ex->err);
     if (ex->rc)
-        finish(ex);
+        fail_bytes(ex);
     else
         submit(ex, after_fn, after_done);
 }
@@ -520,7 +537,7 @@ settle_job(void *arg)
 
     ex->rc = ex->rq.route->stream->settle(ex->rq.stream, &ex->err);
     if (ex->rc) {
-        finish(ex);
+        fail_bytes(ex);
         return;
     }
     if (ex->replay.on) {
@@ -583,8 +600,7 @@ exchange_go(struct exchange *ex)
         send_outside(ex, settle_job);
         return;
     case RUN_QUERY:
-        ex->work = (struct work){
-            .fn = read_fn, .done = after_done, .arg = ex, .pool = ex->rq.pool};
+        ex->work = (struct work){.fn = read_fn, .done = after_done, .arg = ex, .pool = ex->rq.pool};
         rc = engine_query(ex->rq.app->engine, &ex->work, &err);
         if (rc)
             fail(ex, rc, &err);
@@ -605,8 +621,8 @@ log_exchange(struct exchange *ex)
         log_error("%s %s: %s: %s", ex->rq.request_id, op, rc_info(ex->rc)->name, ex->err.detail);
     else if (ex->service->log_requests)
         log_info("%s %s %s %d %lldms%s%s", ex->rq.request_id, ex->rq.wire->address, op,
-                 ex->reply.status, (long long)(clock_wall_ms() - ex->rq.now_ms),
-                 ex->rc ? " " : "", ex->rc ? ex->err.detail : "");
+                 ex->reply.status, (long long)(clock_wall_ms() - ex->rq.now_ms), ex->rc ? " " : "",
+                 ex->rc ? ex->err.detail : "");
 }
 
 struct reply *
@@ -628,8 +644,8 @@ exchange_reply(struct exchange *ex)
     if (ex->replay.replayed)
         metric_add(&ex->rq.app->metrics, METRIC_REPLAYS, 1);
     metric_add(&ex->rq.app->metrics,
-               METRIC_REQUESTS_2XX + (rp->status >= 200 && rp->status < 600 ? rp->status / 100 - 2
-                                                                            : 3),
+               METRIC_REQUESTS_2XX +
+                   (rp->status >= 200 && rp->status < 600 ? rp->status / 100 - 2 : 3),
                1);
     log_exchange(ex);
     return rp;

@@ -11,8 +11,8 @@ struct place {
     const char *prefix;
 };
 
-static void
-read_object(const struct field *fields, const json_t *body, char *into, const struct place *at);
+static void read_object(const struct field *fields, const json_t *body, char *into,
+                        const struct place *at);
 
 void
 faults_add(struct faults *f, const char *name, const char *reason)
@@ -78,7 +78,7 @@ check_text(TALLOC_CTX *pool, const struct field *fd, const char *s, size_t len, 
 static const char *
 check_int(TALLOC_CTX *pool, const struct field *fd, int64_t *v)
 {
-    bool below = *v < fd->min, above = *v > fd->max;
+    bool below = *v<fd->min, above = *v> fd->max;
 
     if (!below && !above)
         return NULL;
@@ -136,8 +136,7 @@ read_objects(const struct place *at, const struct field *fd, const json_t *j, st
     v->items = mem_zalloc(pool, n * fd->item_size);
     v->n = n;
     for (size_t i = 0; i < n; i++) {
-        struct place below = {at->faults,
-                              mem_printf(pool, "%s%s[%zu].", at->prefix, fd->name, i)};
+        struct place below = {at->faults, mem_printf(pool, "%s%s[%zu].", at->prefix, fd->name, i)};
         const json_t *item = json_array_get(j, i);
 
         if (!json_is_object(item))
@@ -154,9 +153,9 @@ read_one(const struct place *at, const struct field *fd, const json_t *j, struct
 
     switch (fd->type) {
     case FIELD_TEXT:
-        return json_is_string(j) ? check_text(pool, fd, json_string_value(j),
-                                              json_string_length(j), &v->text)
-                                 : "must be a string";
+        return json_is_string(j)
+                   ? check_text(pool, fd, json_string_value(j), json_string_length(j), &v->text)
+                   : "must be a string";
     case FIELD_INT:
         if (!json_is_integer(j))
             return "must be an integer";
@@ -188,8 +187,8 @@ read_member(const struct field *fd, const json_t *j, char *into, const struct pl
     const char *why;
 
     if (fd->type == FIELD_OBJECT && json_is_object(j)) {
-        struct place below = {
-            at->faults, mem_printf(at->faults->pool, "%s%s.", at->prefix, fd->name)};
+        struct place below = {at->faults,
+                              mem_printf(at->faults->pool, "%s%s.", at->prefix, fd->name)};
 
         read_object(fd->members, j, into, &below);
         return;
@@ -264,8 +263,8 @@ read_param(TALLOC_CTX *pool, const struct field *fd, const char *text, struct va
 }
 
 void
-field_read_query(const struct field *fields, const struct query_param *params, size_t n,
-                 void *into, struct faults *f)
+field_read_query(const struct field *fields, const struct query_param *params, size_t n, void *into,
+                 struct faults *f)
 {
     struct place at = {f, ""};
 
@@ -284,9 +283,11 @@ field_read_query(const struct field *fields, const struct query_param *params, s
                 why = read_param(f->pool, fd, params[i].value, v);
             v->given = true;
         }
-        if (why)
+        if (why) {
             fault(&at, fd, why);
-        else if (!v->given && fd->flags & FIELD_REQUIRED)
+        } else if (!v->given && fd->flags & FIELD_REQUIRED) {
+            f->missing = true;
             fault(&at, fd, "is required");
+        }
     }
 }

@@ -24,9 +24,9 @@ enum field_type {
 
 enum field_flags {
     FIELD_REQUIRED = 1,
-    FIELD_NULLABLE = 2, /* answers: may be null. bodies: null clears it */
-    FIELD_CLAMP = 4,    /* a number out of range is moved to the nearest bound */
-    FIELD_LINES = 8,    /* line feeds and tabs are allowed */
+    FIELD_NULLABLE = 2,  /* answers: may be null. bodies: null clears it */
+    FIELD_CLAMP = 4,     /* a number out of range is moved to the nearest bound */
+    FIELD_LINES = 8,     /* line feeds and tabs are allowed */
     FIELD_OPTIONAL = 16, /* answers: may be left out */
 };
 
@@ -73,7 +73,7 @@ struct faults {
     bool missing;   /* at least one of them is an absent required field */
 };
 
-/* Reads the object `body` into the struct at `into` (all zero before). Unknown members are let be. */
+/* Reads the object `body` into the struct at `into`, all zero before. Unknown members are let be. */
 void field_read_body(const struct field *fields, const json_t *body, void *into, struct faults *f);
 
 /* One decoded query parameter. */

@@ -5,15 +5,29 @@
 
 #include "base/text.h"
 
-enum { CONTENT_LENGTH, TRANSFER_ENCODING, HOST, CONTENT_TYPE, AUTHORIZATION, API_KEY, ENTITY,
-       IDEMPOTENCY, X_IDEMPOTENCY, SINGLE_MAX_ };
+enum {
+    CONTENT_LENGTH,
+    TRANSFER_ENCODING,
+    HOST,
+    CONTENT_TYPE,
+    AUTHORIZATION,
+    API_KEY,
+    ENTITY,
+    IDEMPOTENCY,
+    X_IDEMPOTENCY,
+    SINGLE_MAX_
+};
 
 /* Headers that may come once. */
 static const char *const single[] = {
-    [CONTENT_LENGTH] = "Content-Length", [TRANSFER_ENCODING] = "Transfer-Encoding",
-    [HOST] = "Host",                     [CONTENT_TYPE] = "Content-Type",
-    [AUTHORIZATION] = "Authorization",   [API_KEY] = "X-API-Key",
-    [ENTITY] = "Docs-Entity-ID",         [IDEMPOTENCY] = "Idempotency-Key",
+    [CONTENT_LENGTH] = "Content-Length",
+    [TRANSFER_ENCODING] = "Transfer-Encoding",
+    [HOST] = "Host",
+    [CONTENT_TYPE] = "Content-Type",
+    [AUTHORIZATION] = "Authorization",
+    [API_KEY] = "X-API-Key",
+    [ENTITY] = "Docs-Entity-ID",
+    [IDEMPOTENCY] = "Idempotency-Key",
     [X_IDEMPOTENCY] = "X-Idempotency-Key",
 };
 

@@ -53,8 +53,8 @@ add_query(const struct request *rq, struct sha256 *h)
     char **pairs = MEM_ARRAY(rq->pool, char *, rq->n_params + 1);
 
     for (size_t i = 0; i < rq->n_params; i++)
-        pairs[i] = mem_printf(rq->pool, "%zu:%s=%s", strlen(rq->params[i].name),
-                              rq->params[i].name, rq->params[i].value);
+        pairs[i] = mem_printf(rq->pool, "%zu:%s=%s", strlen(rq->params[i].name), rq->params[i].name,
+                              rq->params[i].value);
     qsort(pairs, rq->n_params, sizeof(*pairs), by_text);
     for (size_t i = 0; i < rq->n_params; i++)
         sha256_add(h, pairs[i], strlen(pairs[i]) + 1);
@@ -92,8 +92,8 @@ pack(struct reply *rp)
     json_t *kept = json_object(), *headers = json_array();
 
     for (size_t i = 0; i < rp->n_headers; i++)
-        (void)json_array_append_new(
-            headers, json_pack("[s,s]", rp->headers[i].name, rp->headers[i].value));
+        (void)json_array_append_new(headers,
+                                    json_pack("[s,s]", rp->headers[i].name, rp->headers[i].value));
     (void)json_object_set_new(kept, "status", json_integer(rp->status));
     (void)json_object_set_new(kept, "headers", headers);
     if (rp->text)

@@ -11,8 +11,8 @@
 
 struct replay {
     bool on;
-    bool replayed;                   /* the answer is one kept before */
-    const char *key;                 /* as the client sent it */
+    bool replayed;   /* the answer is one kept before */
+    const char *key; /* as the client sent it */
     uint8_t key_hash[SHA256_LEN];
     uint8_t fingerprint[SHA256_LEN]; /* of the request */
 };
@@ -24,8 +24,7 @@ struct replay {
 MUST_CHECK enum rc replay_start(struct replay *r, const struct request *rq, struct err *err);
 
 /* `body`: what tells one body from another. */
-void replay_fingerprint(struct replay *r, const struct request *rq,
-                        const uint8_t body[SHA256_LEN]);
+void replay_fingerprint(struct replay *r, const struct request *rq, const uint8_t body[SHA256_LEN]);
 
 /*
  * Puts a kept answer into *rp and sets r->replayed, when there is one. MISMATCH: the key was used

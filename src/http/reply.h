@@ -31,7 +31,7 @@ struct reply {
     json_t *json;     /* owned; written out when the answer is sent or kept */
     const char *text; /* the body, once written or when it is not JSON; in `pool` */
     size_t text_len;
-    const char *media_type; /* of `text`; NULL: application/json */
+    const char *media_type;   /* of `text`; NULL: application/json */
     struct blob_reader *blob; /* owned; the bytes first … first + length - 1 are the body */
     int64_t first, length;
     json_t *details; /* owned; for an error: what it says beyond code and message */

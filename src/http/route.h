@@ -75,11 +75,11 @@ struct route {
     const size_t *query_size; /* of the struct that `query` fills */
     const struct field *body;
     const size_t *body_size; /* of the struct that `body` fills */
-    bool raw_json;    /* the handler reads request->json itself */
-    bool body_optional; /* none at all stands for {} */
-    int64_t max_body; /* bytes; 0: no body is looked at */
-    bool no_idempotency; /* the dialect's key header is not read */
-    bool changes_keys;   /* cached keys are forgotten when it succeeds */
+    bool raw_json;           /* the handler reads request->json itself */
+    bool body_optional;      /* none at all stands for {} */
+    int64_t max_body;        /* bytes; 0: no body is looked at */
+    bool no_idempotency;     /* the dialect's key header is not read */
+    bool changes_keys;       /* cached keys are forgotten when it succeeds */
     const struct stream *stream;
     handler_fn *handler;
 
@@ -95,9 +95,9 @@ extern const struct route routes[];
 #define ROUTE_ARGS_MAX 3
 
 struct route_match {
-    const struct route *route;           /* NULL: none */
-    unsigned methods;                    /* of all rows that fit the path; 0: no such path */
-    const char *args[ROUTE_ARGS_MAX];    /* decoded segments, in the order of the path */
+    const struct route *route;        /* NULL: none */
+    unsigned methods;                 /* of all rows that fit the path; 0: no such path */
+    const char *args[ROUTE_ARGS_MAX]; /* decoded segments, in the order of the path */
 };
 
 /* Aborts with a message when the table breaks one of its rules. Call once at start. */

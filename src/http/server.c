@@ -198,8 +198,7 @@ make_response(struct reply *rp)
     if (fd >= 0)
         return MHD_create_response_from_fd_at_offset64((uint64_t)rp->length, fd,
                                                        (uint64_t)rp->first);
-    return MHD_create_response_from_callback((uint64_t)rp->length, COPY_BLOCK, feed_blob, rp,
-                                             NULL);
+    return MHD_create_response_from_callback((uint64_t)rp->length, COPY_BLOCK, feed_blob, rp, NULL);
 }
 
 static enum MHD_Result
@@ -213,7 +212,7 @@ send_reply(struct call *call, bool close_after)
         return MHD_NO;
     for (size_t i = 0; i < rp->n_headers; i++)
         (void)MHD_add_response_header(response, rp->headers[i].name, rp->headers[i].value);
-    if (close_after || atomic_load(&call->server->service->ready) == READY_DRAINING)
+    if (close_after || service_ready(call->server->service) == READY_DRAINING)
         (void)MHD_add_response_header(response, "Connection", "close");
     if (call->peer)
         peer_phase(call->peer, PHASE_REPLY);
@@ -375,9 +374,9 @@ server_start(struct service *service, const struct server_config *config, struct
         MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE, loops,
         MHD_OPTION_CONNECTION_LIMIT, config->max_connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         (size_t)CONNECTION_MEMORY, MHD_OPTION_URI_LOG_CALLBACK, on_target, s,
-        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_NOTIFY_COMPLETED,
-        on_completed, s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, s,
-        MHD_OPTION_STRICT_FOR_CLIENT, -1, MHD_OPTION_END);
+        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
+        s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_STRICT_FOR_CLIENT, -1,
+        MHD_OPTION_END);
     if (!s->daemon) {
         (void)close(fd);
         deadlines_free(&s->deadlines);

@@ -27,8 +27,7 @@ struct deadlines;
 /* One connection. Owned by the deadlines. */
 struct peer;
 
-MUST_CHECK enum rc deadlines_new(struct metrics *metrics, struct deadlines **ret,
-                                 struct err *err);
+MUST_CHECK enum rc deadlines_new(struct metrics *metrics, struct deadlines **ret, struct err *err);
 void deadlines_free(struct deadlines **d);
 
 struct peer *peer_open(struct deadlines *d, int fd);

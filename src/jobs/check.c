@@ -104,11 +104,9 @@ add_tenant(struct tx *tx, const struct workspace *w, void *arg, struct err *err)
 
     (void)tx;
     (void)err;
-    ck->tenants = talloc_realloc(ck->pool, ck->tenants, struct tenant,
-                                 (unsigned)ck->n_tenants + 1);
+    ck->tenants = talloc_realloc(ck->pool, ck->tenants, struct tenant, (unsigned)ck->n_tenants + 1);
     BUG_ON(!ck->tenants);
-    ck->tenants[ck->n_tenants++] =
-        (struct tenant){w->number, mem_strdup(ck->pool, w->public_id)};
+    ck->tenants[ck->n_tenants++] = (struct tenant){w->number, mem_strdup(ck->pool, w->public_id)};
     return RC_OK;
 }
 
@@ -183,9 +181,8 @@ still_there(struct tx *tx, void *arg, struct err *err)
 {
     struct page *p = arg;
 
-    return p->of_objects
-               ? object_has_blob(tx, p->workspace, &p->again->blob_id, &p->stands, err)
-               : document_has_blob(tx, p->workspace, &p->again->blob_id, &p->stands, err);
+    return p->of_objects ? object_has_blob(tx, p->workspace, &p->again->blob_id, &p->stands, err)
+                         : document_has_blob(tx, p->workspace, &p->again->blob_id, &p->stands, err);
 }
 
 static json_t *
@@ -411,8 +408,8 @@ read_ledger(struct tx *tx, void *arg, struct err *err)
     enum rc rc = read_totals(tx, l, err);
 
     if (!rc)
-        rc = census_dangling_links(tx, l->workspace, CHECK_SHOWN, &l->dangling, &l->n_dangling,
-                                   err);
+        rc =
+            census_dangling_links(tx, l->workspace, CHECK_SHOWN, &l->dangling, &l->n_dangling, err);
     return rc ? rc : audit_verify(tx, l->workspace, &l->audit, err);
 }
 
@@ -475,10 +472,10 @@ result(struct check *ck)
     json_t *counts = json_object(), *all;
     bool ok = true;
 
-    all = json_pack("{s:b, s:I, s:I, s:I, s:I, s:I}", "ok", 1, "documents",
-                    (json_int_t)ck->documents, "objects", (json_int_t)ck->objects, "blobs",
-                    (json_int_t)ck->blobs, "bytes", (json_int_t)ck->bytes, "in_flight",
-                    (json_int_t)ck->in_flight);
+    all =
+        json_pack("{s:b, s:I, s:I, s:I, s:I, s:I}", "ok", 1, "documents", (json_int_t)ck->documents,
+                  "objects", (json_int_t)ck->objects, "blobs", (json_int_t)ck->blobs, "bytes",
+                  (json_int_t)ck->bytes, "in_flight", (json_int_t)ck->in_flight);
     BUG_ON(!counts || !all);
     for (int i = 0; i < FAULTS; i++) {
         ok = ok && ck->found[i] <= ck->mended[i];
@@ -487,12 +484,11 @@ result(struct check *ck)
     }
     BUG_ON(json_object_set_new(all, "counts", counts) ||
            json_object_set_new(all, "ok", json_boolean(ok)) ||
-           json_object_set_new(all, "repaired",
-                               json_pack("{s:I, s:I, s:I, s:I}", "orphans",
-                                         (json_int_t)ck->mended[ORPHAN], "usage",
-                                         (json_int_t)ck->mended[USAGE_DRIFT], "overdue",
-                                         (json_int_t)ck->mended[OVERDUE], "temporary",
-                                         (json_int_t)ck->temporary)));
+           json_object_set_new(
+               all, "repaired",
+               json_pack("{s:I, s:I, s:I, s:I}", "orphans", (json_int_t)ck->mended[ORPHAN], "usage",
+                         (json_int_t)ck->mended[USAGE_DRIFT], "overdue",
+                         (json_int_t)ck->mended[OVERDUE], "temporary", (json_int_t)ck->temporary)));
     return all;
 }
 
@@ -517,8 +513,7 @@ enum rc
 check_run(struct app *app, bool repair, json_t **ret, struct err *err)
 {
     SCOPED_POOL(pool);
-    struct check ck = {
-        .app = app, .pool = pool, .repair = repair, .now_ms = clock_wall_ms()};
+    struct check ck = {.app = app, .pool = pool, .repair = repair, .now_ms = clock_wall_ms()};
     enum rc rc;
 
     for (int i = 0; i < FAULTS; i++)

@@ -62,7 +62,7 @@ void job_backlog(struct jobs *jobs, const struct job_kind *kind, int64_t left, i
  * The store of bytes has answered `rc`. COMMIT_UNKNOWN takes the service out of readiness: what
  * the disk holds is known only to the next start.
  */
-void jobs_note_fatal(struct jobs *jobs, enum rc rc);
+void jobs_note_fatal(struct jobs *jobs, enum rc rc, const struct err *err);
 
 /*
  * Erases the next entries due at `due_ms`, up to a batch, and forgets them. *ret_more is false

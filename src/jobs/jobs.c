@@ -37,10 +37,12 @@ job_backlog(struct jobs *jobs, const struct job_kind *kind, int64_t left, int64_
 }
 
 void
-jobs_note_fatal(struct jobs *jobs, enum rc rc)
+jobs_note_fatal(struct jobs *jobs, enum rc rc, const struct err *err)
 {
-    if (rc == RC_COMMIT_UNKNOWN)
-        atomic_store(&jobs->service->ready, READY_BROKEN);
+    if (rc != RC_COMMIT_UNKNOWN)
+        return;
+    atomic_store(&jobs->service->ready, READY_BROKEN);
+    engine_fail(jobs->service->app->engine, err);
 }
 
 /* False once the store of rows or of bytes has failed for good: only a restart helps then. */

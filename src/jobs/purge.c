@@ -154,7 +154,7 @@ run(struct jobs *jobs, struct err *err)
         struct err mine = {0};
 
         rc = purge_batch(jobs->service->app, now_ms, &jobs->purge, &more, &mine);
-        jobs_note_fatal(jobs, rc);
+        jobs_note_fatal(jobs, rc, &mine);
         if (rc && !first) {
             *err = mine;
             first = rc;

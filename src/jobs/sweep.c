@@ -41,8 +41,8 @@ sweep_temporary(struct sweep *s, struct err *err)
 {
     struct app *app = s->jobs->service->app;
     size_t removed = 0;
-    enum rc rc = blob_sweep_temporary(app->blobs, s->now_ms - app->settings.orphan_ms, &removed,
-                                      err);
+    enum rc rc =
+        blob_sweep_temporary(app->blobs, s->now_ms - app->settings.orphan_ms, &removed, err);
 
     metric_add(&app->metrics, METRIC_SWEPT, (int64_t)removed);
     return rc;
@@ -138,7 +138,7 @@ erase(void *arg, const struct orphan *o, struct err *err)
     enum rc rc;
 
     rc = orphan_erase(app, o, &erased, &mine);
-    jobs_note_fatal(s->jobs, rc);
+    jobs_note_fatal(s->jobs, rc, &mine);
     if (rc == RC_COMMIT_UNKNOWN) {
         *err = mine;
         return rc;

@@ -18,9 +18,8 @@ static const struct sql by_handle =
         " ON k.workspace_id = h.workspace_id AND k.id = h.key_id WHERE h.handle = $1");
 static const struct sql by_id =
     SQL("SELECT " COLUMNS " FROM api_key k WHERE k.workspace_id = $1 AND k.id = $2");
-static const struct sql revoke =
-    SQL("UPDATE api_key SET revoked_at = $3"
-        " WHERE workspace_id = $1 AND id = $2 AND revoked_at IS NULL");
+static const struct sql revoke = SQL("UPDATE api_key SET revoked_at = $3"
+                                     " WHERE workspace_id = $1 AND id = $2 AND revoked_at IS NULL");
 static const struct sql count_active =
     SQL("SELECT count(*) FROM api_key WHERE workspace_id = $1 AND revoked_at IS NULL"
         " AND (expires_at IS NULL OR expires_at > $2) AND (permissions & $3) = $3");
@@ -41,10 +40,10 @@ api_key_insert(struct tx *tx, const struct api_key *k, const char *handle, struc
     if (rc)
         return rc;
     return db_exec(tx->conn, &insert,
-                   DB_ARGS(db_int(k->workspace), db_id(&k->id),
-                           db_blob(k->secret_mac, SHA256_LEN), db_text(k->name),
-                           db_text(k->description), db_text(k->prefix), db_int(k->permissions),
-                           db_int(k->tier), db_id(&k->user_id), db_int(tx->now_ms),
+                   DB_ARGS(db_int(k->workspace), db_id(&k->id), db_blob(k->secret_mac, SHA256_LEN),
+                           db_text(k->name), db_text(k->description), db_text(k->prefix),
+                           db_int(k->permissions), db_int(k->tier), db_id(&k->user_id),
+                           db_int(tx->now_ms),
                            k->expires_ms < 0 ? db_null() : db_int(k->expires_ms)),
                    NULL, err);
 }
@@ -130,8 +129,8 @@ matches(TALLOC_CTX *pool, const struct api_key *k, bool include_revoked, const c
 /* A workspace has few keys: they are read whole and filtered here. */
 enum rc
 api_key_list(struct tx *tx, int64_t workspace, bool include_revoked, const char *search,
-             int64_t limit, int64_t offset, struct api_key **ret, size_t *ret_n,
-             int64_t *ret_total, struct err *err)
+             int64_t limit, int64_t offset, struct api_key **ret, size_t *ret_n, int64_t *ret_total,
+             struct err *err)
 {
     SCOPED(db_cursor) c = NULL;
     struct api_key *keys = MEM_ARRAY(tx->pool, struct api_key, limit + 1), k;

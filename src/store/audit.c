@@ -6,9 +6,8 @@
 #define COLUMNS                                                                                    \
     "id, action, resource_type, resource_id, key_id, user_id, request_id, address, details, hash"
 
-static const struct sql insert =
-    SQL("INSERT INTO audit (workspace_id, " COLUMNS
-        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)");
+static const struct sql insert = SQL("INSERT INTO audit (workspace_id, " COLUMNS
+                                     ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)");
 static const struct sql read_chain =
     SQL("SELECT head, base, lines, removed FROM audit_chain WHERE workspace_id = $1");
 static const struct sql write_chain =
@@ -205,8 +204,8 @@ count_matches(struct tx *tx, const char *where, const struct db_value *values, s
 }
 
 enum rc
-audit_list(struct tx *tx, int64_t workspace, const struct audit_filter *f,
-           struct audit_line **ret, size_t *ret_n, int64_t *ret_total, struct err *err)
+audit_list(struct tx *tx, int64_t workspace, const struct audit_filter *f, struct audit_line **ret,
+           size_t *ret_n, int64_t *ret_total, struct err *err)
 {
     SCOPED(db_cursor) c = NULL;
     struct db_value values[8] = {db_int(workspace)};
@@ -264,8 +263,7 @@ audit_verify(struct tx *tx, int64_t workspace, struct audit_report *ret, struct 
     }
     /* a cut tail leaves a good chain that ends elsewhere than the head says */
     if (!rc && ret->intact)
-        ret->intact = memcmp(hash, ch.head, SHA256_LEN) == 0 &&
-                      ret->lines == ch.lines - ch.removed;
+        ret->intact = memcmp(hash, ch.head, SHA256_LEN) == 0 && ret->lines == ch.lines - ch.removed;
     return rc;
 }
 

@@ -42,7 +42,7 @@ MUST_CHECK enum rc audit_list(struct tx *tx, int64_t workspace, const struct aud
                               struct err *err);
 
 struct audit_report {
-    int64_t lines;       /* checked */
+    int64_t lines; /* checked */
     bool intact;
     struct id broken_at; /* the first line that does not fit, when not intact */
 };

@@ -86,8 +86,8 @@ census_totals(struct tx *tx, int64_t workspace, int64_t *ret_documents, int64_t 
 }
 
 enum rc
-census_dangling_links(struct tx *tx, int64_t workspace, int64_t max, struct id **ret,
-                      size_t *ret_n, struct err *err)
+census_dangling_links(struct tx *tx, int64_t workspace, int64_t max, struct id **ret, size_t *ret_n,
+                      struct err *err)
 {
     SCOPED(db_cursor) c = NULL;
     struct id *list = MEM_ARRAY(tx->pool, struct id, max);

@@ -104,8 +104,7 @@ read_row(struct db_cursor *c, TALLOC_CTX *pool, struct docs *d)
 }
 
 enum rc
-docs_read(struct tx *tx, int64_t workspace, const struct id *id, struct docs *ret,
-          struct err *err)
+docs_read(struct tx *tx, int64_t workspace, const struct id *id, struct docs *ret, struct err *err)
 {
     SCOPED(db_cursor) c = NULL;
     enum rc rc = db_query_one(tx->conn, &by_id, DB_ARGS(db_int(workspace), db_id(id)), &c, err);
@@ -138,8 +137,8 @@ docs_of_external(struct tx *tx, int64_t workspace, const char *external_id, stru
     size_t n = 0;
     enum rc rc;
 
-    rc = db_query(tx->conn, &by_external, DB_ARGS(db_int(workspace), db_text(external_id)), &c,
-                  err);
+    rc =
+        db_query(tx->conn, &by_external, DB_ARGS(db_int(workspace), db_text(external_id)), &c, err);
     while (!rc && (rc = db_next(c, &row, err)) == RC_OK && row) {
         list = talloc_realloc(tx->pool, list, struct docs, (unsigned)n + 1);
         BUG_ON(!list);

@@ -10,13 +10,12 @@
 struct docs_entity {
     const char *entity_id; /* the text of the header Docs-Entity-ID */
     int64_t workspace;
-    struct id id; /* stands for it where an id is needed (budgets, audit) */
+    struct id id;      /* stands for it where an id is needed (budgets, audit) */
     bool trust_header; /* the header alone is enough */
 };
 
 /* CONFLICT when the entity id is registered already. */
-MUST_CHECK enum rc docs_entity_insert(struct tx *tx, const struct docs_entity *e,
-                                      struct err *err);
+MUST_CHECK enum rc docs_entity_insert(struct tx *tx, const struct docs_entity *e, struct err *err);
 MUST_CHECK enum rc docs_entity_read(struct tx *tx, const char *entity_id, struct docs_entity *ret,
                                     struct err *err);
 
@@ -27,9 +26,8 @@ struct docs_user {
 
 MUST_CHECK enum rc docs_user_by_id(struct tx *tx, int64_t workspace, const char *id,
                                    struct docs_user *ret, struct err *err);
-MUST_CHECK enum rc docs_user_by_external(struct tx *tx, int64_t workspace,
-                                         const char *external_id, struct docs_user *ret,
-                                         struct err *err);
+MUST_CHECK enum rc docs_user_by_external(struct tx *tx, int64_t workspace, const char *external_id,
+                                         struct docs_user *ret, struct err *err);
 /* CONFLICT when the id or the external id is taken. */
 MUST_CHECK enum rc docs_user_insert(struct tx *tx, int64_t workspace, const struct docs_user *u,
                                     struct err *err);

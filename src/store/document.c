@@ -6,10 +6,10 @@
 #include "store/document_row.h"
 #include "store/folder.h"
 
-static const struct sql insert = SQL(
-    "INSERT INTO document (workspace_id, " DOCUMENT_COLUMNS
-    ", search_text) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
-    " ON CONFLICT (workspace_id, storage_path) DO NOTHING");
+static const struct sql insert =
+    SQL("INSERT INTO document (workspace_id, " DOCUMENT_COLUMNS
+        ", search_text) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+        " ON CONFLICT (workspace_id, storage_path) DO NOTHING");
 static const struct sql by_id =
     SQL("SELECT " DOCUMENT_COLUMNS " FROM document WHERE workspace_id = $1 AND id = $2");
 static const struct sql by_path =
@@ -104,8 +104,8 @@ each_tag(struct tx *tx, int64_t workspace, const struct document *d, const struc
     enum rc rc = RC_OK;
 
     for (size_t i = 0; i < d->n_tags && !rc; i++)
-        rc = db_exec(tx->conn, sql,
-                     DB_ARGS(db_int(workspace), db_text(d->tags[i]), db_id(&d->id)), NULL, err);
+        rc = db_exec(tx->conn, sql, DB_ARGS(db_int(workspace), db_text(d->tags[i]), db_id(&d->id)),
+                     NULL, err);
     return rc;
 }
 
@@ -154,8 +154,8 @@ document_read(struct tx *tx, int64_t workspace, const struct id *id, struct docu
 }
 
 enum rc
-document_by_path(struct tx *tx, int64_t workspace, const char *storage_path,
-                 struct document *ret, struct err *err)
+document_by_path(struct tx *tx, int64_t workspace, const char *storage_path, struct document *ret,
+                 struct err *err)
 {
     return read_one(tx, &by_path, workspace, db_text(storage_path), ret, err);
 }

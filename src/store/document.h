@@ -43,9 +43,8 @@ MUST_CHECK enum rc document_has_blob(struct tx *tx, int64_t workspace, const str
                                      bool *ret, struct err *err);
 
 /* Writes name, description, mime_type, folder and tags of `after`; `before` is what stands. */
-MUST_CHECK enum rc document_update(struct tx *tx, int64_t workspace,
-                                   const struct document *before, const struct document *after,
-                                   struct err *err);
+MUST_CHECK enum rc document_update(struct tx *tx, int64_t workspace, const struct document *before,
+                                   const struct document *after, struct err *err);
 
 /* The bytes of a record have arrived. */
 MUST_CHECK enum rc document_attach(struct tx *tx, int64_t workspace, const struct id *id,
@@ -65,20 +64,20 @@ MUST_CHECK enum rc document_each_blob(struct tx *tx, int64_t workspace,
 enum document_sort { SORT_CREATED, SORT_UPDATED, SORT_NAME };
 
 struct document_filter {
-    const char *folder;     /* this folder and all below it; NULL: any */
-    const char **tags;      /* all of them */
+    const char *folder; /* this folder and all below it; NULL: any */
+    const char **tags;  /* all of them */
     size_t n_tags;
-    const char *mime_type;  /* NULL: any */
-    const char *search;     /* NULL: any; already folded (text_fold) */
-    int64_t after_ms;       /* made at this time or later; -1: no bound */
-    int64_t before_ms;      /* made before this time; -1: no bound */
+    const char *mime_type; /* NULL: any */
+    const char *search;    /* NULL: any; already folded (text_fold) */
+    int64_t after_ms;      /* made at this time or later; -1: no bound */
+    int64_t before_ms;     /* made before this time; -1: no bound */
     enum document_sort sort;
     bool descending;
     int64_t limit;
     int64_t offset;
-    bool has_cursor;        /* continue after the row that stands at (cursor_*, cursor_id) */
+    bool has_cursor; /* continue after the row that stands at (cursor_*, cursor_id) */
     struct id cursor_id;
-    int64_t cursor_number;  /* SORT_UPDATED */
+    int64_t cursor_number;   /* SORT_UPDATED */
     const char *cursor_text; /* SORT_NAME */
 };
 

@@ -94,15 +94,14 @@ static void
 add_cursor(struct query *q, const struct document_filter *f)
 {
     const char *op = f->descending ? "<" : ">";
-    struct db_value at =
-        f->sort == SORT_NAME ? db_text(f->cursor_text) : db_int(f->cursor_number);
+    struct db_value at = f->sort == SORT_NAME ? db_text(f->cursor_text) : db_int(f->cursor_number);
 
     if (f->sort == SORT_CREATED) {
         buf_printf(&q->text, " AND d.id %s $%zu", op, param(q, db_id(&f->cursor_id)));
         return;
     }
-    buf_printf(&q->text, " AND (%s, d.id) %s ($%zu, $%zu)", sort_columns[f->sort], op,
-               param(q, at), param(q, db_id(&f->cursor_id)));
+    buf_printf(&q->text, " AND (%s, d.id) %s ($%zu, $%zu)", sort_columns[f->sort], op, param(q, at),
+               param(q, db_id(&f->cursor_id)));
 }
 
 static void

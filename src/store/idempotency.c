@@ -45,8 +45,8 @@ idempotency_write(struct tx *tx, int64_t workspace, const uint8_t key_hash[SHA25
 {
     return db_exec(tx->conn, &write_one,
                    DB_ARGS(db_int(workspace), db_blob(key_hash, SHA256_LEN),
-                           db_blob(r->fingerprint, SHA256_LEN),
-                           db_blob(r->answer, r->answer_len), db_int(r->completed_ms)),
+                           db_blob(r->fingerprint, SHA256_LEN), db_blob(r->answer, r->answer_len),
+                           db_int(r->completed_ms)),
                    NULL, err);
 }
 

@@ -23,8 +23,8 @@ MUST_CHECK enum rc idempotency_write(struct tx *tx, int64_t workspace,
                                      const struct idempotency *record, struct err *err);
 
 /* Removes up to `max` answers completed before `before_ms`. */
-MUST_CHECK enum rc idempotency_expire(struct tx *tx, int64_t before_ms, int64_t max,
-                                      int64_t *ret_n, struct err *err);
+MUST_CHECK enum rc idempotency_expire(struct tx *tx, int64_t before_ms, int64_t max, int64_t *ret_n,
+                                      struct err *err);
 
 /* How many answers were completed before `before_ms`, and when the oldest of them was. */
 MUST_CHECK enum rc idempotency_backlog(struct tx *tx, int64_t before_ms, int64_t *ret_n,

@@ -20,12 +20,12 @@ static const struct sql delete_entity =
 static const struct sql count_entity =
     SQL("SELECT count(*) FROM link WHERE workspace_id = $1 AND entity_type = $2 AND entity_id = $3"
         " AND ($4 IS NULL OR role = $4)");
-static const struct sql page_entity = SQL(
-    "SELECT d.id, d.name, d.description, d.mime_type, d.size_bytes, d.storage_path, d.folder,"
-    " d.tags, d.created_by, d.updated_at, d.blob_id, d.sha256, l.id, l.role"
-    " FROM link l JOIN document d ON d.workspace_id = l.workspace_id AND d.id = l.document_id"
-    " WHERE l.workspace_id = $1 AND l.entity_type = $2 AND l.entity_id = $3"
-    " AND ($4 IS NULL OR l.role = $4) ORDER BY l.id DESC LIMIT $5 OFFSET $6");
+static const struct sql page_entity =
+    SQL("SELECT d.id, d.name, d.description, d.mime_type, d.size_bytes, d.storage_path, d.folder,"
+        " d.tags, d.created_by, d.updated_at, d.blob_id, d.sha256, l.id, l.role"
+        " FROM link l JOIN document d ON d.workspace_id = l.workspace_id AND d.id = l.document_id"
+        " WHERE l.workspace_id = $1 AND l.entity_type = $2 AND l.entity_id = $3"
+        " AND ($4 IS NULL OR l.role = $4) ORDER BY l.id DESC LIMIT $5 OFFSET $6");
 
 enum rc
 link_ensure(struct tx *tx, int64_t workspace, struct link *l, bool *ret_new, struct err *err)
@@ -53,8 +53,8 @@ link_ensure(struct tx *tx, int64_t workspace, struct link *l, bool *ret_new, str
 }
 
 enum rc
-link_of_document(struct tx *tx, int64_t workspace, const struct id *document_id,
-                 struct link **ret, size_t *ret_n, struct err *err)
+link_of_document(struct tx *tx, int64_t workspace, const struct id *document_id, struct link **ret,
+                 size_t *ret_n, struct err *err)
 {
     SCOPED(db_cursor) c = NULL;
     struct link *links = NULL;
@@ -85,9 +85,9 @@ link_delete(struct tx *tx, int64_t workspace, const struct id *document_id,
             const struct id *link_id, struct err *err)
 {
     int64_t changed = 0;
-    enum rc rc = db_exec(tx->conn, &delete_one,
-                         DB_ARGS(db_int(workspace), db_id(document_id), db_id(link_id)), &changed,
-                         err);
+    enum rc rc =
+        db_exec(tx->conn, &delete_one,
+                DB_ARGS(db_int(workspace), db_id(document_id), db_id(link_id)), &changed, err);
 
     if (!rc && changed == 0)
         rc = err_set(err, RC_NOT_FOUND, "no such link");

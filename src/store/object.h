@@ -44,7 +44,6 @@ MUST_CHECK enum rc object_stale(struct tx *tx, int64_t before_ms, int64_t max,
 MUST_CHECK enum rc object_use_url(struct tx *tx, int64_t workspace, const struct id *id,
                                   int64_t expires_ms, struct err *err);
 /* Forgets used URLs that have expired; tells how many. */
-MUST_CHECK enum rc object_forget_urls(struct tx *tx, int64_t max, int64_t *ret_n,
-                                      struct err *err);
+MUST_CHECK enum rc object_forget_urls(struct tx *tx, int64_t max, int64_t *ret_n, struct err *err);
 
 #endif

@@ -40,8 +40,8 @@ purge_put(struct tx *tx, const struct purge *p, struct err *err)
 }
 
 enum rc
-purge_of_document(struct tx *tx, int64_t workspace, const struct id *document_id,
-                  struct purge *ret, struct err *err)
+purge_of_document(struct tx *tx, int64_t workspace, const struct id *document_id, struct purge *ret,
+                  struct err *err)
 {
     SCOPED(db_cursor) c = NULL;
     enum rc rc = db_query_one(tx->conn, &of_document,
@@ -57,8 +57,8 @@ purge_done(struct tx *tx, int64_t workspace, const struct id *blob_id, bool *ret
            struct err *err)
 {
     int64_t changed = 0;
-    enum rc rc = db_exec(tx->conn, &remove_one, DB_ARGS(db_int(workspace), db_id(blob_id)),
-                         &changed, err);
+    enum rc rc =
+        db_exec(tx->conn, &remove_one, DB_ARGS(db_int(workspace), db_id(blob_id)), &changed, err);
 
     *ret_changed = changed > 0;
     return rc;

@@ -22,9 +22,8 @@ struct purge {
 MUST_CHECK enum rc purge_put(struct tx *tx, const struct purge *p, struct err *err);
 
 /* The unfinished hard delete of a document; NOT_FOUND when there is none. */
-MUST_CHECK enum rc purge_of_document(struct tx *tx, int64_t workspace,
-                                     const struct id *document_id, struct purge *ret,
-                                     struct err *err);
+MUST_CHECK enum rc purge_of_document(struct tx *tx, int64_t workspace, const struct id *document_id,
+                                     struct purge *ret, struct err *err);
 
 /* The bytes are gone: forgets the entry. *ret_changed is false when another did it already. */
 MUST_CHECK enum rc purge_done(struct tx *tx, int64_t workspace, const struct id *blob_id,

@@ -52,10 +52,10 @@ reference_delete(struct tx *tx, int64_t workspace, const struct id *document_id,
                  enum reference_type type, const char *ref_id, bool *ret_changed, struct err *err)
 {
     int64_t changed = 0;
-    enum rc rc = db_exec(
-        tx->conn, &delete_one,
-        DB_ARGS(db_int(workspace), db_id(document_id), db_int(type), db_text(ref_id)), &changed,
-        err);
+    enum rc rc =
+        db_exec(tx->conn, &delete_one,
+                DB_ARGS(db_int(workspace), db_id(document_id), db_int(type), db_text(ref_id)),
+                &changed, err);
 
     *ret_changed = changed > 0;
     return rc;
@@ -71,10 +71,10 @@ reference_list(struct tx *tx, int64_t workspace, const struct id *document_id, s
     size_t n = 0;
     enum rc rc;
 
-    rc = db_query(tx->conn, &list,
-                  DB_ARGS(db_int(workspace), db_id(document_id),
-                          db_int(max ? (int64_t)max : INT64_MAX)),
-                  &c, err);
+    rc = db_query(
+        tx->conn, &list,
+        DB_ARGS(db_int(workspace), db_id(document_id), db_int(max ? (int64_t)max : INT64_MAX)), &c,
+        err);
     while (!rc && (rc = db_next(c, &row, err)) == RC_OK && row) {
         refs = talloc_realloc(tx->pool, refs, struct reference, (unsigned)n + 1);
         BUG_ON(!refs);

@@ -21,8 +21,8 @@ MUST_CHECK enum rc reference_put(struct tx *tx, int64_t workspace, const struct 
                                  enum reference_type type, const char *ref_id, bool *ret_changed,
                                  struct err *err);
 MUST_CHECK enum rc reference_delete(struct tx *tx, int64_t workspace, const struct id *document_id,
-                                    enum reference_type type, const char *ref_id,
-                                    bool *ret_changed, struct err *err);
+                                    enum reference_type type, const char *ref_id, bool *ret_changed,
+                                    struct err *err);
 
 /* At most `max` (0: all) references of a document, in tx->pool. */
 MUST_CHECK enum rc reference_list(struct tx *tx, int64_t workspace, const struct id *document_id,

@@ -12,8 +12,8 @@ static const struct sql migrations[] = {
     {.sqlite = migration_0001_sqlite},
 };
 
-static const struct sql make_meta =
-    SQL("CREATE TABLE IF NOT EXISTS schema_version (only_row INTEGER PRIMARY KEY, version INTEGER)");
+static const struct sql make_meta = SQL(
+    "CREATE TABLE IF NOT EXISTS schema_version (only_row INTEGER PRIMARY KEY, version INTEGER)");
 static const struct sql has_meta = {
     .sqlite = "SELECT 1 FROM sqlite_master WHERE name = 'schema_version'",
     .pg = "SELECT 1 FROM pg_tables WHERE tablename = 'schema_version'",

@@ -63,8 +63,7 @@ usage_claim(struct tx *tx, const struct workspace *w, int64_t documents, int64_t
             return err_set(err, RC_QUOTA, "quota of %lld bytes", (long long)w->quota_bytes);
         if (documents > 0 && w->quota_documents >= 0 &&
             documents > w->quota_documents - now.documents)
-            return err_set(err, RC_QUOTA, "quota of %lld documents",
-                           (long long)w->quota_documents);
+            return err_set(err, RC_QUOTA, "quota of %lld documents", (long long)w->quota_documents);
     }
     return usage_add(tx, w->number, documents, bytes, err);
 }

@@ -10,8 +10,7 @@ struct usage {
     int64_t pending_purge_bytes;
 };
 
-MUST_CHECK enum rc usage_read(struct tx *tx, int64_t workspace, struct usage *ret,
-                              struct err *err);
+MUST_CHECK enum rc usage_read(struct tx *tx, int64_t workspace, struct usage *ret, struct err *err);
 
 /* Changes the totals by the given amounts (negative: less). */
 MUST_CHECK enum rc usage_add(struct tx *tx, int64_t workspace, int64_t documents, int64_t bytes,

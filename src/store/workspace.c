@@ -11,7 +11,8 @@ static const struct sql insert =
     SQL("INSERT INTO workspace (" COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)");
 static const struct sql by_public_id =
     SQL("SELECT " COLUMNS " FROM workspace WHERE public_id = $1");
-static const struct sql by_number = SQL("SELECT " COLUMNS " FROM workspace WHERE workspace_id = $1");
+static const struct sql by_number =
+    SQL("SELECT " COLUMNS " FROM workspace WHERE workspace_id = $1");
 static const struct sql next_after =
     SQL("SELECT " COLUMNS " FROM workspace WHERE workspace_id > $1 ORDER BY workspace_id LIMIT 1");
 
@@ -66,8 +67,7 @@ read_one(struct tx *tx, const struct sql *sql, struct db_value by, struct worksp
 }
 
 enum rc
-workspace_by_public_id(struct tx *tx, const char *public_id, struct workspace *ret,
-                       struct err *err)
+workspace_by_public_id(struct tx *tx, const char *public_id, struct workspace *ret, struct err *err)
 {
     return read_one(tx, &by_public_id, db_text(public_id), ret, err);
 }

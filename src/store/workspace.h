@@ -8,7 +8,7 @@
 #include "db/db.h"
 
 struct workspace {
-    int64_t number; /* internal; the key of every table */
+    int64_t number;  /* internal; the key of every table */
     char *public_id; /* "ws_…" */
     char *name;
     struct id owner_id;
@@ -20,7 +20,7 @@ struct workspace {
     int64_t created_ms;
 };
 
-/* Adds one; `w->number`, owner_id and created_ms are filled in. CONFLICT: the public id is taken. */
+/* Adds one; number, owner_id and created_ms are filled in. CONFLICT: the public id is taken. */
 MUST_CHECK enum rc workspace_insert(struct tx *tx, struct workspace *w, struct err *err);
 
 /* NOT_FOUND when there is none. Texts are in tx->pool. */
@@ -31,8 +31,8 @@ MUST_CHECK enum rc workspace_by_number(struct tx *tx, int64_t number, struct wor
 
 /* Calls `fn` for each workspace, in the order of their numbers. */
 MUST_CHECK enum rc workspace_each(struct tx *tx,
-                                  enum rc (*fn)(struct tx *tx, const struct workspace *w,
-                                                void *arg, struct err *err),
+                                  enum rc (*fn)(struct tx *tx, const struct workspace *w, void *arg,
+                                                struct err *err),
                                   void *arg, struct err *err);
 
 #endif

@@ -14,6 +14,11 @@ METHODS = ("get", "head", "post", "put", "patch", "delete")
 _documents = {}
 
 
+def essence(media_type):
+    """A media type without its parameters."""
+    return media_type.split(";")[0].strip()
+
+
 def document(content):
     """The Document of these bytes; one for all servers that show the same."""
     if content not in _documents:
@@ -56,8 +61,7 @@ class Operation:
         self.path = path
         self.tree = tree
         self.id = tree["operationId"]
-        self._pattern = re.compile(re.sub(r"\{[^}]*\}", "[^/]+", re.escape(path)
-                                          .replace(r"\{", "{").replace(r"\}", "}")))
+        self._pattern = re.compile(re.sub(r"\\{.*?\\}", "[^/]+", re.escape(path)))
         self._validators = {}
 
     def matches(self, path):
@@ -100,7 +104,8 @@ class Operation:
         if not content:
             assert not answer.content, f"{where}: a body where none is documented"
             return
-        media_type = answer.headers.get("Content-Type", "").split(";")[0].strip()
+        media_type = essence(answer.headers.get("Content-Type", ""))
+        content = {essence(name): node for name, node in content.items()}
         found = content.get(media_type) or content.get("*/*")
         assert found is not None, f"{where}: {media_type!r} is not one of {list(content)}"
         if media_type != "application/json" or "schema" not in found:

@@ -118,9 +118,10 @@ set_up(void **state)
     w->remove = w->driver.remove;
     w->driver.remove = remove_unless_stuck;
     w->app.blobs->driver = &w->driver;
-    w->app.settings = (struct settings){
-        .purge_after_ms = 900000, .idempotency_ms = HOUR_MS, .orphan_ms = HOUR_MS,
-        .object_ms = HOUR_MS};
+    w->app.settings = (struct settings){.purge_after_ms = 900000,
+                                        .idempotency_ms = HOUR_MS,
+                                        .orphan_ms = HOUR_MS,
+                                        .object_ms = HOUR_MS};
     w->app.settings.tiers[TIER_STANDARD] = (struct tier_limits){.per_minute = 600, .per_day = 9000};
     w->service = (struct service){.app = &w->app, .budgets = budgets_new(&w->app)};
     w->jobs.service = &w->service; /* `started` stays all zero: only age makes an orphan */
@@ -310,8 +311,7 @@ put_document(struct world *w, const char *path)
 {
     struct addition a = {
         .caller = {.workspace = w->workspace},
-        .document = {
-            .id = id_new(), .name = "n", .mime_type = "text/plain", .storage_path = path}};
+        .document = {.id = id_new(), .name = "n", .mime_type = "text/plain", .storage_path = path}};
     struct document *d = &a.document;
     struct blob_info info;
 

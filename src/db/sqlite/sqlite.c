@@ -83,20 +83,17 @@ run_text(struct lite_conn *c, const char *text, struct err *err)
     return sqlite3_exec(c->db, text, NULL, NULL, NULL) == SQLITE_OK ? RC_OK : fail(c, RC_IO, err);
 }
 
-static const char writer_setup[] =
-    "PRAGMA journal_mode=WAL;"
-    "PRAGMA synchronous=FULL;"
-    "PRAGMA wal_autocheckpoint=4000;"
-    "PRAGMA journal_size_limit=67108864;"
-    "PRAGMA secure_delete=ON;";
-static const char common_setup[] =
-    "PRAGMA temp_store=MEMORY;"
-    "PRAGMA trusted_schema=OFF;"
-    "PRAGMA cell_size_check=ON;"
-    "PRAGMA cache_size=-8192;";
-static const char reader_setup[] =
-    "PRAGMA query_only=ON;"
-    "PRAGMA wal_autocheckpoint=0;";
+static const char writer_setup[] = "PRAGMA journal_mode=WAL;"
+                                   "PRAGMA synchronous=FULL;"
+                                   "PRAGMA wal_autocheckpoint=4000;"
+                                   "PRAGMA journal_size_limit=67108864;"
+                                   "PRAGMA secure_delete=ON;";
+static const char common_setup[] = "PRAGMA temp_store=MEMORY;"
+                                   "PRAGMA trusted_schema=OFF;"
+                                   "PRAGMA cell_size_check=ON;"
+                                   "PRAGMA cache_size=-8192;";
+static const char reader_setup[] = "PRAGMA query_only=ON;"
+                                   "PRAGMA wal_autocheckpoint=0;";
 
 static void
 lite_conn_free(struct db_conn *conn)
@@ -178,8 +175,7 @@ lite_deadline(struct db_conn *conn, int64_t mono_ms)
 }
 
 static enum rc
-prepare(struct lite_conn *c, const char *text, bool keep, struct lite_cursor **ret,
-        struct err *err)
+prepare(struct lite_conn *c, const char *text, bool keep, struct lite_cursor **ret, struct err *err)
 {
     struct lite_cursor *cur = MEM_NEW(c, struct lite_cursor);
     char name[16];

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * restore: fills an empty data directory from a backup, each blob checked against its row.
+ *
+ * The database stands under the name of an unfinished restore until all bytes are there, and no
+ * other command opens a directory with that name in it.
+ */
+#include <errno.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "cmd/copy.h"
+#include "store/schema.h"
+
+#define MANIFEST_MAX 4096
+
+struct restore {
+    struct copy copy;
+    const char *from; /* the backup */
+    const char *to;   /* the data directory */
+    char *partial;
+    json_t *manifest;
+};
+
+static enum rc
+read_manifest(struct restore *r, struct err *err)
+{
+    const char *path = home_path(r->copy.env->pool, r->from, COPY_MANIFEST);
+    char text[MANIFEST_MAX];
+    FILE *file = fopen(path, "re");
+    size_t n;
+
+    if (!file && errno == ENOENT)
+        return err_set(err, RC_IO, "%s is no finished backup: it has no " COPY_MANIFEST, r->from);
+    if (!file)
+        return err_errno(err, RC_IO, path);
+    n = fread(text, 1, sizeof(text), file);
+    (void)fclose(file);
+    if (json_read(text, n, &r->manifest, err))
+        return err_set(err, RC_IO, "%s is damaged; use another backup", path);
+    if (json_integer_value(json_object_get(r->manifest, "format")) != COPY_FORMAT)
+        return err_set(err, RC_IO, "%s is of a format this program does not know: use a newer one",
+                       path);
+    return RC_OK;
+}
+
+static enum rc
+refuse_full(const struct restore *r, struct err *err)
+{
+    bool empty;
+    enum rc rc = copy_dir_empty(r->to, "lock", &empty, err);
+
+    if (!rc && !empty)
+        rc = err_set(err, RC_IO, "%s is not empty; give a new directory with --data", r->to);
+    return rc;
+}
+
+static enum rc
+expect(const struct restore *r, const char *name, int64_t found, struct err *err)
+{
+    int64_t said = json_integer_value(json_object_get(r->manifest, name));
+
+    if (said == found)
+        return RC_OK;
+    return err_set(err, RC_IO,
+                   "the backup is not whole: its manifest says %lld %s, its rows %lld; use another",
+                   (long long)said, name, (long long)found);
+}
+
+static enum rc
+check_counts(const struct restore *r, struct err *err)
+{
+    enum rc rc;
+
+    if (r->copy.lost)
+        return err_set(err, RC_IO, "the backup lacks the bytes of %lld documents; use another",
+                       (long long)r->copy.lost);
+    rc = expect(r, "documents", r->copy.documents, err);
+    if (!rc)
+        rc = expect(r, "blobs", r->copy.blobs, err);
+    return rc ? rc : expect(r, "bytes", r->copy.bytes, err);
+}
+
+/* Brings the copied database up to date, then fetches what it names. */
+static enum rc
+fill(struct restore *r, struct err *err)
+{
+    SCOPED(db) db = NULL;
+    SCOPED(db_conn) conn = NULL;
+    int from, to;
+    enum rc rc;
+
+    rc = db_open_sqlite(r->partial, &db, err);
+    if (!rc)
+        rc = db_connect(db, DB_WRITER, &conn, err);
+    if (!rc)
+        rc = schema_migrate(conn, &from, &to, err);
+    if (!rc)
+        rc = copy_blobs(&r->copy, conn, err);
+    db_conn_free(&conn); /* before its database */
+    return rc ? rc : check_counts(r, err);
+}
+
+static enum rc
+run(struct restore *r, struct err *err)
+{
+    TALLOC_CTX *pool = r->copy.env->pool;
+    enum rc rc;
+
+    rc = copy_file(home_path(pool, r->from, COPY_DATABASE), r->partial, err);
+    if (!rc)
+        rc = copy_sync_dir(r->to, err);
+    if (!rc)
+        rc = copy_file(home_path(pool, r->from, COPY_SECRET), home_path(pool, r->to, COPY_SECRET),
+                       err);
+    if (!rc)
+        rc = blob_store_open_fs(home_path(pool, r->from, COPY_BLOBS), &r->copy.from, err);
+    if (!rc)
+        rc = blob_store_open_fs(home_path(pool, r->to, COPY_BLOBS), &r->copy.to, err);
+    if (!rc)
+        rc = fill(r, err);
+    blob_store_free(&r->copy.from);
+    blob_store_free(&r->copy.to);
+    return rc ? rc : copy_rename(r->partial, home_path(pool, r->to, COPY_DATABASE), r->to, err);
+}
+
+enum rc
+command_restore(struct command_env *env, const struct conf *conf, json_t **ret, struct err *err)
+{
+    struct restore r = {.copy = {.env = env},
+                        .from = conf->args[0],
+                        .to = conf_text(conf, CONF_DATA)};
+    int lock = -1;
+    enum rc rc;
+
+    r.partial = home_path(env->pool, r.to, COPY_PARTIAL);
+    rc = read_manifest(&r, err);
+    if (!rc)
+        rc = refuse_full(&r, err);
+    if (!rc)
+        rc = home_lock(r.to, 0, &lock, err);
+    if (!rc)
+        rc = refuse_full(&r, err); /* again: nobody can fill it any more */
+    if (!rc)
+        rc = run(&r, err);
+    if (lock >= 0)
+        (void)close(lock);
+    if (rc) {
+        json_decref(r.manifest);
+        return rc == RC_INVALID ? err_set(err, RC_IO, "%s", mem_strdup(env->pool, err->detail))
+                                : rc;
+    }
+    *ret = r.manifest;
+    return RC_OK;
+}
