@@ -38,6 +38,7 @@ API_TABLE(document_get_query);
 API_TABLE(document_list_query);
 API_TABLE(document_delete_query);
 API_TABLE(link_body);
+API_TABLE(link_list_query);
 API_TABLE(entity_body);
 API_TABLE(entity_batch_body);
 API_TABLE(entity_documents_query);

@@ -163,7 +163,8 @@ set_links(const struct request *rq, struct tx *tx, const struct document *d, jso
     json_t *list = json_array();
     struct link *links;
     size_t n = 0;
-    enum rc rc = link_of_document(tx, rq->caller.workspace.number, &d->id, &links, &n, err);
+    enum rc rc = link_of_document(tx, rq->caller.workspace.number, &d->id, LINKS_SHOWN_MAX, 0,
+                                  &links, &n, err);
 
     for (size_t i = 0; i < n; i++) {
         json_t *item = json_object();

@@ -37,6 +37,16 @@ const struct field link_body[] = {
 };
 const size_t link_body_size = sizeof(struct link_in);
 
+struct link_query {
+    struct value page, per_page;
+};
+const struct field link_list_query[] = {
+    FIELD_PAGE(struct link_query),
+    FIELD_PER_PAGE(struct link_query, LINKS_SHOWN_MAX, 1000),
+    {0},
+};
+const size_t link_list_query_size = sizeof(struct link_query);
+
 static json_t *
 link_json(const struct request *rq, const struct link *l)
 {
@@ -71,6 +81,8 @@ api_link_create(struct request *rq, struct tx *tx, struct reply *rp, struct err 
 enum rc
 api_link_list(struct request *rq, struct tx *tx, struct reply *rp, struct err *err)
 {
+    const struct link_query *q = rq->query;
+    int64_t per_page = value_number(&q->per_page, LINKS_SHOWN_MAX);
     json_t *list, *data;
     struct document d;
     struct link *links;
@@ -81,7 +93,8 @@ api_link_list(struct request *rq, struct tx *tx, struct reply *rp, struct err *e
     if (!rc)
         rc = document_read(tx, rq->caller.workspace.number, &d.id, &d, err);
     if (!rc)
-        rc = link_of_document(tx, rq->caller.workspace.number, &d.id, &links, &n, err);
+        rc = link_of_document(tx, rq->caller.workspace.number, &d.id, per_page,
+                              (value_number(&q->page, 1) - 1) * per_page, &links, &n, err);
     if (rc)
         return rc;
     list = json_array();

@@ -102,6 +102,8 @@ const struct route routes[] = {
      .run = RUN_QUERY,
      KEYED(READ_DOCUMENTS),
      RECORDS,
+     .query = link_list_query,
+     .query_size = OF(link_list_query),
      .handler = api_link_list,
      .tag = "Links",
      .summary = "List the links of a document",

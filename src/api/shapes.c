@@ -60,7 +60,7 @@ static const struct field linked_entity[] = {ENTITY_TYPE, ENTITY_ID, ROLE, {0}};
 
 const struct field document_full_shape[] = {
     DOCUMENT_MEMBERS,
-    LIST("linked_entities", linked_entity, "Entities the document is linked to"),
+    LIST("linked_entities", linked_entity, "Entities the document is linked to; the first 1,000"),
     {.name = "download_url",
      .type = FIELD_TEXT,
      .flags = FIELD_NULLABLE | FIELD_OPTIONAL,

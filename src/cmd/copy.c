@@ -70,8 +70,9 @@ copy_blob(struct copy *c, const struct blob_key *key, int64_t size,
     if (rc)
         return rc;
     id_format(&key->id, ID_DOCUMENT, ID_UUID, text);
-    return err_set(err, RC_IO, "the bytes %s are not what their row says; `dossier check` lists all"
-                               " that are damaged",
+    return err_set(err, RC_IO,
+                   "the bytes %s are not what their row says; `dossier check` lists all"
+                   " that are damaged",
                    text);
 }
 
@@ -185,8 +186,7 @@ enum rc
 copy_prune(struct copy *c, struct db_conn *conn, struct err *err)
 {
     SCOPED_POOL(pool);
-    struct pruning p = {
-        .copy = c, .tx = {.conn = conn, .pool = pool, .now_ms = clock_wall_ms()}};
+    struct pruning p = {.copy = c, .tx = {.conn = conn, .pool = pool, .now_ms = clock_wall_ms()}};
 
     return blob_each(c->to, prune_one, NULL, &p, err);
 }

@@ -42,14 +42,12 @@ MUST_CHECK enum rc copy_prune(struct copy *c, struct db_conn *conn, struct err *
 MUST_CHECK enum rc copy_file(const char *from, const char *to, struct err *err);
 
 /* Gives a synced file its name, for good. */
-MUST_CHECK enum rc copy_rename(const char *from, const char *to, const char *dir,
-                               struct err *err);
+MUST_CHECK enum rc copy_rename(const char *from, const char *to, const char *dir, struct err *err);
 
 /* Puts the names in a directory on disk. */
 MUST_CHECK enum rc copy_sync_dir(const char *dir, struct err *err);
 
 /* True when the directory holds nothing but, perhaps, `allowed`; also when it is absent. */
-MUST_CHECK enum rc copy_dir_empty(const char *dir, const char *allowed, bool *ret,
-                                  struct err *err);
+MUST_CHECK enum rc copy_dir_empty(const char *dir, const char *allowed, bool *ret, struct err *err);
 
 #endif

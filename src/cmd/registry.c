@@ -158,6 +158,17 @@ key_json(const struct api_key *k)
     return out;
 }
 
+static enum rc
+unknown_permission(TALLOC_CTX *pool, const char *word, struct err *err)
+{
+    const char *list = permission_name(0);
+
+    for (unsigned i = 1; i < PERMISSION_COUNT; i++)
+        list = mem_printf(pool, "%s %s", list, permission_name(i));
+    return err_set(err, RC_INVALID, "--permissions: no '%.24s'; some of %s, with commas", word,
+                   list);
+}
+
 /* "a,b,c" as bits. */
 static enum rc
 parse_permissions(TALLOC_CTX *pool, const char *text, uint32_t *ret, struct err *err)
@@ -169,9 +180,7 @@ parse_permissions(TALLOC_CTX *pool, const char *text, uint32_t *ret, struct err 
         uint32_t bit = permission_parse(word);
 
         if (!bit)
-            return err_set(err, RC_INVALID,
-                           "--permissions: there is no permission '%s'; README.md lists them",
-                           word);
+            return unknown_permission(pool, word, err);
         *ret |= bit;
     }
     return RC_OK;

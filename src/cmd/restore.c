@@ -8,11 +8,14 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "cmd/copy.h"
+#include "core/library.h"
 #include "store/schema.h"
 
 #define MANIFEST_MAX 4096
+#define SETTLED_AT_ONCE 256
 
 struct restore {
     struct copy copy;
@@ -81,6 +84,47 @@ check_counts(const struct restore *r, struct err *err)
     return rc ? rc : expect(r, "bytes", r->copy.bytes, err);
 }
 
+/*
+ * Bytes that were due for erasure are in no backup, so they are gone from here: the entries are
+ * settled as the purge itself would.
+ */
+static enum rc
+settle_some(struct db_conn *conn, size_t *ret_n, struct err *err)
+{
+    SCOPED_POOL(pool);
+    struct tx tx = {.conn = conn, .pool = pool, .now_ms = clock_wall_ms()};
+    struct purge *list = NULL;
+    size_t n = 0;
+    enum rc rc;
+
+    rc = db_begin_write(conn, err);
+    if (rc)
+        return rc;
+    rc = purge_due(&tx, INT64_MAX, SETTLED_AT_ONCE, &list, &n, err);
+    for (size_t i = 0; i < n && !rc; i++) {
+        struct caller service = {.workspace = {.number = list[i].workspace}};
+
+        rc = library_purged(&tx, &service, &list[i], err);
+    }
+    *ret_n = n;
+    if (!rc)
+        return db_commit(conn, err);
+    db_rollback(conn);
+    return rc;
+}
+
+static enum rc
+settle_purges(struct db_conn *conn, struct err *err)
+{
+    size_t n;
+    enum rc rc;
+
+    do
+        rc = settle_some(conn, &n, err);
+    while (!rc && n > 0);
+    return rc;
+}
+
 /* Brings the copied database up to date, then fetches what it names. */
 static enum rc
 fill(struct restore *r, struct err *err)
@@ -97,8 +141,12 @@ fill(struct restore *r, struct err *err)
         rc = schema_migrate(conn, &from, &to, err);
     if (!rc)
         rc = copy_blobs(&r->copy, conn, err);
+    if (!rc)
+        rc = check_counts(r, err);
+    if (!rc)
+        rc = settle_purges(conn, err);
     db_conn_free(&conn); /* before its database */
-    return rc ? rc : check_counts(r, err);
+    return rc;
 }
 
 static enum rc
@@ -127,9 +175,8 @@ run(struct restore *r, struct err *err)
 enum rc
 command_restore(struct command_env *env, const struct conf *conf, json_t **ret, struct err *err)
 {
-    struct restore r = {.copy = {.env = env},
-                        .from = conf->args[0],
-                        .to = conf_text(conf, CONF_DATA)};
+    struct restore r = {
+        .copy = {.env = env}, .from = conf->args[0], .to = conf_text(conf, CONF_DATA)};
     int lock = -1;
     enum rc rc;
 

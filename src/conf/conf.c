@@ -72,8 +72,8 @@ take_option(size_t argc, const char *const *argv, size_t *at, struct line *l, st
     enum conf_option which = find_option(name, len);
 
     if (which == CONF_MAX_)
-        return err_set(err, RC_INVALID, "unknown option '%s'; `dossier help` lists the commands",
-                       arg);
+        return err_set(err, RC_INVALID,
+                       "unknown option '%s'; `dossier help COMMAND` lists those there are", arg);
     if (l->values[which])
         return err_set(err, RC_INVALID, "--%s is given twice; give it once",
                        conf_options[which].name);
@@ -212,6 +212,26 @@ fill_value(TALLOC_CTX *pool, const char *given, char *const *environment,
     return given ? conf_value_parse(row, label, mem_strdup(pool, given), ret, err) : RC_OK;
 }
 
+static enum rc
+fill_values(TALLOC_CTX *pool, const struct line *l, char *const *environment, struct conf *c,
+            struct err *err)
+{
+    const char *words = conf_commands[c->command].words;
+    enum rc rc = RC_OK;
+
+    for (size_t i = 0; i < CONF_MAX_ && !rc; i++) {
+        const struct conf_option_row *row = &conf_options[i];
+        bool ours = row->commands & 1u << c->command;
+
+        if (l->values[i] && !ours)
+            return err_set(err, RC_INVALID,
+                           "--%s is no option of `dossier %s`; `dossier help %s` lists them",
+                           row->name, words, words);
+        rc = fill_value(pool, l->values[i], ours ? environment : NULL, row, &c->values[i], err);
+    }
+    return rc;
+}
+
 enum rc
 conf_parse(TALLOC_CTX *pool, size_t argc, const char *const *argv, char *const *environment,
            struct conf *ret, struct err *err)
@@ -223,26 +243,13 @@ conf_parse(TALLOC_CTX *pool, size_t argc, const char *const *argv, char *const *
     rc = sort_line(argc, argv, &l, err);
     if (rc)
         return rc;
-    ret->help = l.help;
-    if (l.n_words == 0 && (l.help || l.version)) {
-        ret->help = false;
-        ret->command = l.help ? CONF_COMMAND_HELP : CONF_COMMAND_VERSION;
-        return RC_OK;
-    }
+    if (l.n_words == 0 && (l.help || l.version))
+        l.words[l.n_words++] = conf_commands[l.help ? CONF_COMMAND_HELP : CONF_COMMAND_VERSION]
+                                   .words;
+    else
+        ret->help = l.help;
     rc = find_command(&l, ret, err);
-    for (size_t i = 0; i < CONF_MAX_ && !rc && !ret->help; i++) {
-        const struct conf_option_row *row = &conf_options[i];
-
-        if (row->commands & 1u << ret->command)
-            rc = fill_value(pool, l.values[i], environment, row, &ret->values[i], err);
-        else if (!l.values[i])
-            rc = fill_value(pool, NULL, NULL, row, &ret->values[i], err);
-        else
-            rc = err_set(
-                err, RC_INVALID, "--%s is no option of `dossier %s`; `dossier help %s` lists them",
-                row->name, conf_commands[ret->command].words, conf_commands[ret->command].words);
-    }
-    return rc;
+    return rc || ret->help ? rc : fill_values(pool, &l, environment, ret, err);
 }
 
 const char **

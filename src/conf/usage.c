@@ -23,10 +23,8 @@ put_help(struct buf *b, size_t column, const char *text)
             buf_printf(b, "\n%*s", HELP_COLUMN, "");
             column = HELP_COLUMN;
         }
-        buf_printf(b, "%.*s", (int)word, text);
+        buf_printf(b, "%s%.*s", column > HELP_COLUMN ? " " : "", (int)word, text);
         text += word + (text[word] == ' ');
-        if (*text)
-            buf_puts(b, " ");
     }
     buf_puts(b, "\n");
 }

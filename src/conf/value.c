@@ -64,17 +64,36 @@ choice(const char *text, const char *choices, int64_t *ret)
     return false;
 }
 
+/* "55m" of 3300 seconds, where the row counts them; the number itself elsewhere. */
+static void
+bound(const struct conf_option_row *row, int64_t n, char out[32])
+{
+    static const struct {
+        int64_t seconds;
+        char letter;
+    } units[] = {{86400, 'd'}, {3600, 'h'}, {60, 'm'}, {1, 's'}};
+    size_t i = 0;
+
+    (void)snprintf(out, 32, "%lld", (long long)n);
+    if (row->type != TYPE_TIME)
+        return;
+    while (units[i].letter != 's' && (n == 0 || n % units[i].seconds != 0))
+        i++;
+    (void)snprintf(out, 32, "%lld%c", (long long)(n / units[i].seconds), units[i].letter);
+}
+
 static enum rc
 out_of_range(const struct conf_option_row *row, const char *label, const char *text,
              struct err *err)
 {
-    const char *unit = row->type == TYPE_TIME ? "s" : "";
+    char least[32], most[32];
 
+    bound(row, row->min, least);
+    bound(row, row->max, most);
     if (row->max == INT64_MAX)
-        return err_set(err, RC_INVALID, "%s: %s is too small; at least %lld%s", label, text,
-                       (long long)row->min, unit);
-    return err_set(err, RC_INVALID, "%s: %s is out of range; give %lld%s to %lld%s", label, text,
-                   (long long)row->min, unit, (long long)row->max, unit);
+        return err_set(err, RC_INVALID, "%s: %s is too small; at least %s", label, text, least);
+    return err_set(err, RC_INVALID, "%s: %s is out of range; give %s to %s", label, text, least,
+                   most);
 }
 
 static enum rc

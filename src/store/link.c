@@ -12,7 +12,7 @@ static const struct sql by_triple =
         " AND entity_type = $3 AND entity_id = $4");
 static const struct sql of_document =
     SQL("SELECT id, entity_type, entity_id, role FROM link"
-        " WHERE workspace_id = $1 AND document_id = $2 ORDER BY id");
+        " WHERE workspace_id = $1 AND document_id = $2 ORDER BY id LIMIT $3 OFFSET $4");
 static const struct sql delete_one =
     SQL("DELETE FROM link WHERE workspace_id = $1 AND document_id = $2 AND id = $3");
 static const struct sql delete_entity =
@@ -53,8 +53,8 @@ link_ensure(struct tx *tx, int64_t workspace, struct link *l, bool *ret_new, str
 }
 
 enum rc
-link_of_document(struct tx *tx, int64_t workspace, const struct id *document_id, struct link **ret,
-                 size_t *ret_n, struct err *err)
+link_of_document(struct tx *tx, int64_t workspace, const struct id *document_id, int64_t limit,
+                 int64_t offset, struct link **ret, size_t *ret_n, struct err *err)
 {
     SCOPED(db_cursor) c = NULL;
     struct link *links = NULL;
@@ -62,7 +62,9 @@ link_of_document(struct tx *tx, int64_t workspace, const struct id *document_id,
     size_t n = 0;
     enum rc rc;
 
-    rc = db_query(tx->conn, &of_document, DB_ARGS(db_int(workspace), db_id(document_id)), &c, err);
+    rc = db_query(tx->conn, &of_document,
+                  DB_ARGS(db_int(workspace), db_id(document_id), db_int(limit), db_int(offset)), &c,
+                  err);
     while (!rc && (rc = db_next(c, &row, err)) == RC_OK && row) {
         /* room doubles: 1, 2, 4 … */
         if ((n & (n - 1)) == 0)

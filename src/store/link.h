@@ -21,9 +21,12 @@ struct link {
 MUST_CHECK enum rc link_ensure(struct tx *tx, int64_t workspace, struct link *l, bool *ret_new,
                                struct err *err);
 
-/* All links of a document, oldest first, in tx->pool. */
+#define LINKS_SHOWN_MAX 1000 /* in one answer: a document may have any number of links */
+
+/* Links of a document, oldest first, at most `limit` behind the first `offset`, in tx->pool. */
 MUST_CHECK enum rc link_of_document(struct tx *tx, int64_t workspace, const struct id *document_id,
-                                    struct link **ret, size_t *ret_n, struct err *err);
+                                    int64_t limit, int64_t offset, struct link **ret, size_t *ret_n,
+                                    struct err *err);
 
 /* NOT_FOUND when the document has no such link. */
 MUST_CHECK enum rc link_delete(struct tx *tx, int64_t workspace, const struct id *document_id,
