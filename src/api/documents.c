@@ -72,7 +72,7 @@ const struct field document_create_body[] = {
 const size_t document_create_body_size = sizeof(struct document_in);
 
 const struct field document_update_body[] = {
-    NAME(0), MIME_TYPE(0), DESCRIPTION, FOLDER, TAGS, {0},
+    NAME(FIELD_KEEP), MIME_TYPE(FIELD_KEEP), DESCRIPTION, FOLDER, TAGS, {0},
 };
 const size_t document_update_body_size = sizeof(struct document_in);
 
@@ -217,17 +217,6 @@ api_document_get(struct request *rq, struct tx *tx, struct reply *rp, struct err
     return rc;
 }
 
-/* name and mime_type can be changed but not taken away. */
-static enum rc
-refuse_null(const struct document_in *in, struct err *err)
-{
-    if (in->name.null)
-        return err_field(err, RC_INVALID, "name", "cannot be null");
-    if (in->mime_type.null)
-        return err_field(err, RC_INVALID, "mime_type", "cannot be null");
-    return RC_OK;
-}
-
 enum rc
 api_document_update(struct request *rq, struct tx *tx, struct reply *rp, struct err *err)
 {
@@ -236,9 +225,7 @@ api_document_update(struct request *rq, struct tx *tx, struct reply *rp, struct 
     struct id id;
     enum rc rc;
 
-    rc = refuse_null(in, err);
-    if (!rc)
-        rc = api_path_id(rq, 0, ID_DOCUMENT, &id, err);
+    rc = api_path_id(rq, 0, ID_DOCUMENT, &id, err);
     if (!rc)
         rc = document_read(tx, rq->caller.workspace.number, &id, &before, err);
     if (rc)

@@ -258,8 +258,8 @@ const struct route routes[] = {
      .handler = api_signed_download,
      .tag = "Bytes",
      .summary = "Download the bytes, whole or a range",
-     .replies = {{200, "All bytes", .media_type = "application/octet-stream"},
-                 {206, "The range", .media_type = "application/octet-stream"},
+     .replies = {{200, "All bytes", .media_type = "*/*"},
+                 {206, "The range", .media_type = "*/*"},
                  {304, "The caller has them"}},
      .errors = {RC_BAD_SIGNATURE, RC_NOT_FOUND, RC_RANGE}},
 

@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "cmd/command.h"
 
-/* "key create" of a command that takes no other; else words as given. */
+/* `dossier help [COMMAND]` and `dossier COMMAND --help`. */
 static int
 help(TALLOC_CTX *pool, const struct conf *conf)
 {

@@ -80,7 +80,8 @@ take_option(size_t argc, const char *const *argv, size_t *at, struct line *l, st
     value = name[len] ? name + len + 1 : NULL;
     if (!value && conf_options[which].type == TYPE_FLAG)
         value = "true";
-    if (!value && *at < argc)
+    /* two dashes begin the next option; a value that does is written --name=value */
+    if (!value && *at < argc && strncmp(argv[*at], "--", 2) != 0)
         value = argv[(*at)++];
     if (!value)
         return err_set(err, RC_INVALID, "--%s needs a value: --%s %s", conf_options[which].name,
@@ -244,8 +245,8 @@ conf_parse(TALLOC_CTX *pool, size_t argc, const char *const *argv, char *const *
     if (rc)
         return rc;
     if (l.n_words == 0 && (l.help || l.version))
-        l.words[l.n_words++] = conf_commands[l.help ? CONF_COMMAND_HELP : CONF_COMMAND_VERSION]
-                                   .words;
+        l.words[l.n_words++] =
+            conf_commands[l.help ? CONF_COMMAND_HELP : CONF_COMMAND_VERSION].words;
     else
         ret->help = l.help;
     rc = find_command(&l, ret, err);

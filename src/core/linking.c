@@ -99,7 +99,7 @@ linking_set_reference(struct tx *tx, const struct caller *caller, const struct i
     int64_t ws = caller->workspace.number;
     char text[ID_TEXT_LEN];
     struct document d;
-    bool changed;
+    bool changed = false;
     enum rc rc;
 
     rc = document_read(tx, ws, document_id, &d, err);

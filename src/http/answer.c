@@ -74,6 +74,13 @@ answer_finish(struct reply *rp, const struct request *rq, const struct budget_st
                      "X-Request-ID, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset,"
                      " Retry-After, Location, Idempotent-Replayed");
     }
+    if (origin && streq(rq->wire->method, "OPTIONS")) {
+        reply_header(rp, "Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE");
+        reply_header(rp, "Access-Control-Allow-Headers",
+                     "Authorization, Content-Type, Idempotency-Key, X-API-Key, Docs-Entity-ID,"
+                     " X-Idempotency-Key, Range");
+        reply_header(rp, "Access-Control-Max-Age", "600");
+    }
     if (!budget)
         return;
     reply_header(rp, "X-RateLimit-Limit", number(rp->pool, budget->limit));

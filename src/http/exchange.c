@@ -292,8 +292,9 @@ exchange_head(struct exchange *ex, const struct wire *wire)
         return EXCHANGE_CLOSE;
     if (!has_body(ex))
         return EXCHANGE_READ;
-    if (ex->rc && (ex->framing.chunked || ex->framing.length > DRAIN_MAX))
-        return EXCHANGE_CLOSE;
+    if (ex->rc && ((ex->framing.chunked && ex->rq.route && ex->rq.route->stream) ||
+                   ex->framing.length > DRAIN_MAX))
+        return EXCHANGE_CLOSE; /* too much may follow to wait for its end */
     if (!ex->rc && ex->rq.route && ex->rq.route->max_body)
         buf_init(&ex->body, ex->rq.pool, (size_t)ex->rq.route->max_body);
     return EXCHANGE_READ;

@@ -197,6 +197,8 @@ read_member(const struct field *fd, const json_t *j, char *into, const struct pl
         if (fd->flags & FIELD_REQUIRED) {
             at->faults->missing = true;
             fault(at, fd, "is required");
+        } else if (j && fd->flags & FIELD_KEEP) {
+            fault(at, fd, "cannot be null");
         } else if (j && fd->type != FIELD_OBJECT) {
             v->given = v->null = true;
         }

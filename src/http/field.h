@@ -28,6 +28,7 @@ enum field_flags {
     FIELD_CLAMP = 4,     /* a number out of range is moved to the nearest bound */
     FIELD_LINES = 8,     /* line feeds and tabs are allowed */
     FIELD_OPTIONAL = 16, /* answers: may be left out */
+    FIELD_KEEP = 32,     /* bodies: may be changed, but null does not clear it */
 };
 
 /* What was read of one field; all zero when it was not given. */
@@ -73,7 +74,7 @@ struct faults {
     bool missing;   /* at least one of them is an absent required field */
 };
 
-/* Reads the object `body` into the struct at `into`, all zero before. Unknown members are let be. */
+/* Reads the object `body` into the zeroed struct at `into`. Unknown members are let be. */
 void field_read_body(const struct field *fields, const json_t *body, void *into, struct faults *f);
 
 /* One decoded query parameter. */

@@ -87,6 +87,7 @@ openapi_errors_of(const struct route *r)
 
     add_input_errors(r, &set);
     if (r->access == ACCESS_KEY) {
+        add_error(&set, RC_MALFORMED); /* a query with a broken escape */
         add_error(&set, RC_BAD_KEY);
         add_error(&set, RC_FORBIDDEN);
         add_error(&set, RC_RATE_LIMITED);

@@ -104,13 +104,16 @@ pack(struct reply *rp)
 static void
 unpack(const json_t *kept, TALLOC_CTX *pool, struct reply *rp)
 {
-    const json_t *body = json_object_get(kept, "body"), *pair;
-    size_t i;
+    const json_t *body = json_object_get(kept, "body");
+    const json_t *headers = json_object_get(kept, "headers");
 
     rp->status = (int)json_integer_value(json_object_get(kept, "status"));
-    json_array_foreach (json_object_get(kept, "headers"), i, pair)
+    for (size_t i = 0; i < json_array_size(headers); i++) {
+        const json_t *pair = json_array_get(headers, i);
+
         reply_header(rp, mem_strdup(pool, json_string_value(json_array_get(pair, 0))),
                      mem_strdup(pool, json_string_value(json_array_get(pair, 1))));
+    }
     if (body)
         reply_text(rp, rp->status, NULL, mem_strdup(pool, json_string_value(body)),
                    json_string_length(body));

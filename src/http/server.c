@@ -24,13 +24,16 @@
 #define CONNECTION_MEMORY (64 * 1024) /* room for the largest header block and a read buffer */
 #define BACKLOG 1024
 #define COPY_BLOCK (64 * 1024)
+#define PAUSE_US 5000
 
 struct server {
     struct service *service;
     struct MHD_Daemon *daemon;
     struct deadlines *deadlines;
     char url[128];
-    _Atomic int64_t busy; /* requests under way */
+    _Atomic int64_t busy;   /* requests under way */
+    _Atomic int64_t parked; /* of them: suspended while the engine works */
+    _Atomic bool closing;   /* the time to drain is over: no request may begin */
 };
 
 /* One request, as the library drives it. */
@@ -76,8 +79,10 @@ static void
 wake(void *arg)
 {
     struct call *call = arg;
+    struct server *s = call->server;
 
     MHD_resume_connection(call->connection);
+    atomic_fetch_sub(&s->parked, 1); /* not through `call`: it may be gone by now */
 }
 
 /* Called with the raw target, before the headers: the first sight of a request. */
@@ -235,6 +240,7 @@ proceed(struct call *call)
         call->waiting = true;
         if (call->peer)
             peer_phase(call->peer, PHASE_WORK);
+        atomic_fetch_add(&call->server->parked, 1);
         MHD_suspend_connection(call->connection);
         exchange_go(call->exchange);
         return MHD_YES;
@@ -260,6 +266,8 @@ on_request(void *cls, struct MHD_Connection *c, const char *url, const char *met
     if (call->waiting)
         return send_reply(call, false);
     if (!call->headed) {
+        if (atomic_load(&call->server->closing))
+            return MHD_NO;
         call->headed = true;
         if (call->peer)
             peer_phase(call->peer, PHASE_BODY);
@@ -339,13 +347,13 @@ write_url(struct server *s, int fd)
                    host, port);
 }
 
-static void
+__attribute__((format(printf, 2, 0))) static void
 on_library_log(void *cls, const char *fmt, va_list ap)
 {
     char text[512];
 
     (void)cls;
-    (void)vsnprintf(text, sizeof(text), fmt, ap); // NOLINT: the library's own format
+    (void)vsnprintf(text, sizeof(text), fmt, ap);
     log_debug("http: %s", text);
 }
 
@@ -403,11 +411,17 @@ server_free(struct server **ret, int64_t drain_ms)
     if (!s)
         return;
     fd = MHD_quiesce_daemon(s->daemon);
-    while (atomic_load(&s->busy) > 0 && clock_mono_ms() < until)
-        (void)usleep(5000);
-    MHD_stop_daemon(s->daemon);
-    if (fd != MHD_INVALID_SOCKET)
+    if (fd != MHD_INVALID_SOCKET) {
+        (void)shutdown(fd, SHUT_RDWR); /* the backlog is refused, not left waiting */
         (void)close(fd);
+    }
+    while (atomic_load(&s->busy) > 0 && clock_mono_ms() < until)
+        (void)usleep(PAUSE_US);
+    /* parked connections must be woken before the library stops; their works always end */
+    atomic_store(&s->closing, true);
+    while (atomic_load(&s->parked) > 0)
+        (void)usleep(PAUSE_US);
+    MHD_stop_daemon(s->daemon);
     deadlines_free(&s->deadlines);
     (void)talloc_free(s);
     *ret = NULL;

@@ -180,7 +180,7 @@ run(struct jobs *jobs, struct err *err)
 
 const struct job_kind job_sweep = {
     .name = "sweep",
-    .first_ms = 30000,
+    .first_ms = 2000,
     .interval_ms = 3600000,
     .run = run,
     .last_run = METRIC_SWEEP_LAST_RUN,

@@ -102,14 +102,14 @@ def test_accepted_and_normalised(api, member, value, kept):
 
 @pytest.mark.parametrize("member, value", [
     *[("name", v) for v in (None, "", 1, True, [], {}, "x" * 256, "\U0001f4c4" * 256, "a\nb",
-                            "a\u0000b", "a\u007fb", "a\u0085b", "a\u202eb", "a\u2066b")],
-    *[("mime_type", v) for v in (None, "", "pdf", "a/", "/b", "a/b/c", "a b/c", "a/b;", 1,
+                            "a\u007fb", "a\u0085b", "a\u202eb", "a\u2066b")],
+    *[("mime_type", v) for v in (None, "", "pdf", "a/", "/b", "a/b/c", "a b/c", 1,
                                  "a" * 128 + "/b", "a/" + "b" * 128, "\u00fc/b", "a/b; x")],
     *[("storage_path", v) for v in (None, "", "/a", "a//b", "a/", "./a", "a/./b", "a/..", "../a",
-                                    "a\\b", "a\nb", "a\u0000b", "a\u007fb", "p" * 1025,
+                                    "a\\b", "a\nb", "a\u007fb", "p" * 1025,
                                     "\u00fc" * 513, 1, [])],
-    *[("size_bytes", v) for v in (-1, 2**53, 1.5, "1", True, [], 10**30)],
-    *[("description", v) for v in ("d" * 4001, 1, [], "a\u0000b", "a\u202eb")],
+    *[("size_bytes", v) for v in (-1, 2**53, 1.5, "1", True, [])],
+    *[("description", v) for v in ("d" * 4001, 1, [], "a\u202eb")],
     *[("folder", v) for v in ("", "a", "a/b", "/", "//", "/a//b", "/a/./b", "/..", "/a\nb",
                               "/" + "f" * 256, "/a" * 33, "/" + "/".join(["f" * 200] * 6), 1)],
     *[("tags", v) for v in ("nda", {}, [1], [None], [""], ["t" * 65], ["a\nb"],
@@ -117,6 +117,13 @@ def test_accepted_and_normalised(api, member, value, kept):
 ], ids=str)
 def test_refused(api, member, value):
     faulty(create(api, **{member: value}), member)
+
+
+@pytest.mark.parametrize("member, value", [
+    ("name", "a\u0000b"), ("storage_path", "a\u0000b"), ("description", "a\u0000b"),
+    ("size_bytes", 10**30), ("colour", "a\u0000b")], ids=str)
+def test_refused_by_the_parser(api, member, value):
+    refused(create(api, **{member: value}), 400, "validation_error")
 
 
 @pytest.mark.parametrize("member", ["name", "mime_type", "storage_path"])

@@ -164,6 +164,8 @@ def test_documents_of_an_entity(api, workspace, kind, plural):
     assert shown["role"] == "signed" and shown["linked_at"] == made["created_at"]
     for member in set(LINKED) - {"role", "linked_at"}:
         assert shown[member] == document[member]
+    faulty(api.get(f"/v1/{plural}/e/documents?page=x&per_page=y"), "page", "per_page")
+    refused(api.get(f"/v1/{plural}/nobody/documents"), 404, "not_found")
 
 
 def test_role_filter_and_pages(api, workspace):

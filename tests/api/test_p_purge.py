@@ -91,7 +91,7 @@ def test_hard_delete_of_one_leaves_its_twin(server, api):
 def test_check_is_clean_beside_a_running_server(server_factory):
     server = server_factory("--purge-after", "1s")
     api = server.workspace().api()
-    for i, query in enumerate(["", "?hard=true", None]):
+    for query in ("", "?hard=true", None):
         document = api.new_bytes(marker())
         if query is not None:
             api.delete(f"/v1/documents/{document['id']}{query}", expect=204)
@@ -99,6 +99,7 @@ def test_check_is_clean_beside_a_running_server(server_factory):
     assert server.run("check") is not None
 
 
+@pytest.mark.slow  # the sweep begins half a minute after the start
 def test_bytes_that_nobody_registers_go(server_factory):
     server = server_factory("--object-age", "1s")
     api = server.workspace().api()
@@ -109,5 +110,5 @@ def test_bytes_that_nobody_registers_go(server_factory):
     server.stop()
     time.sleep(1.2)
     server.start()
-    wait_for(lambda: not server.holds(content), seconds=20)
+    wait_for(lambda: not server.holds(content), seconds=45)
     assert data(api.get("/v1/usage"))["bytes"] == 0

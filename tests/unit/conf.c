@@ -2,6 +2,8 @@
 /* conf: command lines, environment, defaults, help. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include <cmocka.h>
 
@@ -163,6 +165,7 @@ refusals_name_the_option_and_the_way_out(void **state)
     refuse("serve --frob", "'--frob'", "dossier help");
     refuse("serve -x", "'-x'", "--");
     refuse("serve --listen", "--listen", "HOST:PORT");
+    refuse("serve --listen --log-requests", "--listen", "HOST:PORT");
     refuse("serve --listen=", "--listen", "HOST:PORT");
     refuse("serve --loops 0", "--loops", "1 to 256");
     refuse("serve --loops two", "--loops", "whole number");
@@ -210,8 +213,8 @@ static void
 a_line_survives_the_way_to_a_server(void **state)
 {
     char tier[] = "DOSSIER_TIER=high", *const environment[] = {tier, NULL};
-    const char *line[] = {"key",   "create", "--name",        "two words", "--workspace",
-                          "ws_1", "--permissions=read:docs"};
+    const char *line[] = {
+        "key", "create", "--name", "two words", "--workspace", "ws_1", "--permissions=read:docs"};
     struct conf before, after;
     struct err err;
     const char **argv;
@@ -288,8 +291,7 @@ main(void)
         cmocka_unit_test_setup_teardown(refusals_name_the_option_and_the_way_out, open_pool,
                                         close_pool),
         cmocka_unit_test_setup_teardown(environment_fills_in, open_pool, close_pool),
-        cmocka_unit_test_setup_teardown(a_line_survives_the_way_to_a_server, open_pool,
-                                        close_pool),
+        cmocka_unit_test_setup_teardown(a_line_survives_the_way_to_a_server, open_pool, close_pool),
         cmocka_unit_test_setup_teardown(help_names_everything, open_pool, close_pool),
         cmocka_unit_test_setup_teardown(commands_are_found_by_their_words, open_pool, close_pool),
     };
