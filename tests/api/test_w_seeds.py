@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import ALIAS, Api, data, refused, unique, wait_for
+from harness import ALIAS, Api, PERMISSIONS, data, refused, unique, wait_for
 
 CONTACT, DEAL = "123e4567-e89b-12d3-a456-426614174000", "deal_01HY1"
 PDF = b"%PDF-1.7\n1 0 obj\n<<>>\nendobj\n"
@@ -354,8 +354,9 @@ class Demo:
             text = text.replace(host, self.server.base_url)
         for key in ("wbk_your_api_key_here", "your_api_key_here"):
             text = text.replace(key, self.key)
-        return text.replace("doc_01HY1", document).replace("{id}", document) \
-            .replace("0f5w7ir5wcqj8ydeih3wpv0807", document)
+        for example in ("doc_01HY1", "/{id}/", "0f5w7ir5wcqj8ydeih3wpv0807"):
+            text = text.replace(example, document if example[0] != "/" else f"/{document}/")
+        return text
 
     def run(self, client, sample, document="doc_01HY1"):
         """What the client prints; it must end well."""
@@ -363,12 +364,9 @@ class Demo:
             pytest.skip(f"no {client} here")
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.directory), "NO_PROXY": "*",
                        "CURL_HOME": str(self.directory), "LC_ALL": "C.UTF-8"}
-        text = self.here(sample, document)
-        if client == "python":  # a {doc_id} in an f-string is the sample's own
-            text = text.replace(f"/documents/{{{document}}}", "/documents/{doc_id}")
-        done = subprocess.run(CLIENTS[client], input=text, text=True, capture_output=True,
-                              cwd=self.directory, env=environment, timeout=CLIENT_SECONDS,
-                              check=False)
+        done = subprocess.run(CLIENTS[client], input=self.here(sample, document), text=True,
+                              capture_output=True, cwd=self.directory, env=environment,
+                              timeout=CLIENT_SECONDS, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -541,7 +539,7 @@ def bad_callers(demo):
 
 
 def others(demo, *permissions):
-    from harness import PERMISSIONS
+    """A caller with every permission but these."""
     return demo.workspace.api(*(name for name in PERMISSIONS if name not in permissions))
 
 
@@ -642,8 +640,27 @@ def test_errors_of_upload(server_factory, tmp_path):
     assert data(demo.api.get("/v1/usage"))["documents"] == 0
 
 
-def test_upload_that_the_server_cannot_store(demo):
-    """500: without a free file descriptor no file can be made; afterwards all is well."""
+TRY_AGAIN = {"detail": "Failed to upload documents. Please try again later."}
+
+
+@pytest.mark.parametrize("directory", ["tmp", "objects"])
+def test_upload_into_a_broken_store(demo, directory):
+    """500, also for root: a directory that the server holds open is no more."""
+    (demo.server.data_dir / "blobs" / directory).rmdir()
+    for _ in range(2):
+        answer = upload(demo.api, PDF * 5000)
+        assert (answer.status_code, answer.json()) == (500, TRY_AGAIN)
+    assert data(demo.api.get("/v1/usage"))["documents"] == 0
+    demo.server.stop()
+    demo.server.start()
+    assert data(demo.api.get("/v1/usage"))["documents"] == 0
+    (document_id,) = upload(demo.api, expect=200).json()
+    url = data(demo.api.get(f"/v1/documents/{document_id}"))["download_url"]
+    assert demo.api.get(url).content == PDF
+
+
+def test_upload_without_a_free_file_descriptor(demo):
+    """503 and when to come again; afterwards all is well."""
     upload(demo.api, expect=200)
     pid = demo.server.process.pid
     before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
@@ -654,8 +671,7 @@ def test_upload_that_the_server_cannot_store(demo):
         answer = upload(demo.api)
     finally:
         resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
-    assert (answer.status_code, answer.json()) == \
-        (500, {"detail": "Failed to upload documents. Please try again later."})
+    assert (answer.status_code, answer.json()) == (503, TRY_AGAIN)
     assert data(demo.api.get("/v1/usage"))["documents"] == 1
     upload(demo.api, expect=200)
 

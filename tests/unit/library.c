@@ -537,7 +537,7 @@ test_entities(void **state)
     l.document_id = d.id;
     EXPECT(RC_OK, linking_link(TX, ME, &l, &is_new, ERR));
     EXPECT(RC_OK, linking_delete_entity(TX, ME, ENTITY_TASK, "t", ERR));
-    EXPECT(RC_OK, link_of_document(TX, WS, &d.id, &links, &n, ERR));
+    EXPECT(RC_OK, link_of_document(TX, WS, &d.id, 10, 0, &links, &n, ERR));
     assert_int_equal(n, 0);
     EXPECT(RC_NOT_FOUND, linking_delete_entity(TX, ME, ENTITY_TASK, "t", ERR));
     assert_int_equal(audit_count(s, "delete", "entities"), 1);

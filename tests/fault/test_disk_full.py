@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+A full disk: a data directory on a small tmpfs, in a mount name space of its own.
+
+What does not fit is refused with 507 and leaves nothing behind; what is there stays readable and
+can be deleted; once there is room again the server serves on, without a restart.
+
+The name space is made with `unshare -m`, or `unshare -rm` without root. Where neither can be had
+the tests are skipped, and say so.
+"""
+import contextlib
+import os
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "api"))
+
+import harness  # noqa: E402  (found by the line above)
+from harness import data, refused, wait_for  # noqa: E402
+
+pytestmark = pytest.mark.timeout(120)
+
+MIB = 1 << 20
+DISK_MIB = 64
+FILE = bytes(range(256)) * (4 * MIB // 256)
+UPLOAD_TEXT = "Failed to upload documents. Please try again later."
+
+
+class SmallDisk:
+    """A tmpfs that only programs started through `wrapper` see under `mount`."""
+
+    def __init__(self, home):
+        self.mount = home / "disk"
+        self.mount.mkdir()
+        script = (f"mount -t tmpfs -o size={DISK_MIB}m,mode=0700 none '{self.mount}' && echo ready"
+                  " && read -r _")
+        root = os.geteuid() == 0
+        self.holder = subprocess.Popen(["unshare", "-m" if root else "-rm", "sh", "-c", script],
+                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                       stderr=subprocess.PIPE, text=True)
+        if self.holder.stdout.readline() != "ready\n":
+            reason = self.holder.stderr.read().strip()
+            self.holder.wait(10)
+            pytest.skip(f"a full disk cannot be tested: no mount can be made here ({reason})")
+        self.seen = Path(f"/proc/{self.holder.pid}/root") / self.mount.relative_to("/")
+        enter = "-m" if root else "-U --preserve-credentials -m"
+        self.wrapper = home / "dossier"
+        self.wrapper.write_text(f"#!/bin/sh\nexec nsenter {enter} -t {self.holder.pid} -- "
+                                f"'{harness.BINARY}' \"$@\"\n")
+        self.wrapper.chmod(self.wrapper.stat().st_mode | stat.S_IXUSR)
+
+    def free(self):
+        info = os.statvfs(self.seen)
+        return info.f_bavail * info.f_frsize
+
+    def fill(self):
+        """Another program takes what room there is; the file that it took it with."""
+        path = self.seen / "of-another-program"
+        with open(path, "wb", buffering=0) as file, contextlib.suppress(OSError):
+            while file.write(bytes(65536)) == 65536:
+                pass
+        with open(path, "ab", buffering=0) as file, contextlib.suppress(OSError):
+            while file.write(bytes(512)):
+                pass
+        return path
+
+    def close(self):
+        self.holder.stdin.close()
+        self.holder.wait(10)
+
+
+@pytest.fixture
+def disk(tmp_path, monkeypatch):
+    small = SmallDisk(tmp_path)
+    monkeypatch.setattr(harness, "BINARY", str(small.wrapper))
+    yield small
+    small.close()
+
+
+@pytest.fixture
+def server(disk):
+    made = harness.Server(data_dir=disk.mount / "data")
+    try:
+        yield made.start()
+    finally:
+        made.remove()
+
+
+@pytest.fixture
+def api(server):
+    return server.workspace().api()
+
+
+def send_signed(api, content=FILE):
+    made = data(api.post("/v1/documents/upload-url", json={}), 201)
+    return api.put(made["upload_url"], data=content, headers=made["headers"])
+
+
+def send_multipart(api, content=FILE):
+    return api.post("/api/v1/upload", files=[("files", ("a.bin", content))])
+
+
+def usage(api):
+    return data(api.get("/v1/usage"))
+
+
+def fill_with_documents(api):
+    """Until the first refusal; the ids of what went in."""
+    ids = []
+    while True:
+        answer = send_multipart(api)
+        if answer.status_code != 200:
+            return ids, answer
+        ids += answer.json()
+        assert len(ids) < 2 * DISK_MIB, "the disk has no end"
+
+
+def assert_sound(server):
+    """Rows and bytes agree, and the process is the one that was started."""
+    assert server.process.poll() is None, "the server has ended"
+    report = server.run("check")
+    assert report["ok"] is True, report
+    assert server.run("audit", "verify")["ok"] is True
+    return report
+
+
+def test_uploads_beyond_the_space(disk, server, api):
+    ids, answer = fill_with_documents(api)
+    assert len(ids) > 3
+    assert answer.status_code == 507 and answer.json() == {"detail": UPLOAD_TEXT}
+    free, used = disk.free(), usage(api)
+    for _ in range(5):
+        assert send_multipart(api).status_code == 507
+        refused(send_signed(api), 507, "storage_full")
+    assert usage(api) == used and used["documents"] == len(ids)
+    wait_for(lambda: disk.free() > free - MIB, seconds=10)
+    assert assert_sound(server)["blobs"] == len(ids)
+    for document in ids[:2]:
+        url = data(api.get(f"/v1/documents/{document}"))["download_url"]
+        assert api.get(url, expect=200).content == FILE
+    small = send_multipart(api, b"small enough")
+    assert small.status_code in (200, 507)
+
+
+@pytest.mark.parametrize("query", ["", "?hard=true"])
+def test_delete_makes_room(disk, server, api, query):
+    """At no free byte at all, DELETE works; a hard one makes room at once."""
+    ids, _ = fill_with_documents(api)
+    taken = disk.fill()
+    assert disk.free() == 0
+    for document in ids[:3]:
+        api.delete(f"/v1/documents/{document}{query}", expect=204)
+        api.get(f"/v1/documents/{document}", expect=404)
+    if query:
+        assert send_multipart(api).status_code == 200
+    taken.unlink()
+    assert send_multipart(api).status_code == 200
+    assert_sound(server)
+
+
+def test_rows_beyond_the_space(disk, server, api):
+    """At no free byte a record is either made or refused with 507, and then it is not there."""
+    document = api.new_bytes(b"here before")
+    disk_file = disk.fill()
+    made = refusals = 0
+    deadline = time.monotonic() + 40
+    while refusals < 5 and time.monotonic() < deadline:
+        answer = api.post("/v1/documents", json={
+            "name": "n", "mime_type": "a/b", "storage_path": f"p{made}-{refusals}",
+            "description": "d" * 4000})
+        if answer.status_code == 507:
+            refused(answer, 507, "storage_full")
+            refusals += 1
+        else:
+            assert answer.status_code == 201, answer.text
+            made += 1
+    assert refusals == 5, f"{made} records went in"
+    assert usage(api)["documents"] == made + 1
+    url = data(api.get(f"/v1/documents/{document['id']}"))["download_url"]
+    assert api.get(url, expect=200).content == b"here before"
+    disk_file.unlink()
+    api.new_document()
+    assert usage(api)["documents"] == made + 2
+    assert_sound(server)
+
+
+def test_service_returns_with_the_space(disk, server, api):
+    """Full and not full, three times over, by one process."""
+    pid = server.process.pid
+    for _ in range(3):
+        taken = disk.fill()
+        assert send_multipart(api).status_code == 507
+        refused(send_signed_or_ask(api), 507, "storage_full")
+        api.get("/healthz", expect=200)
+        taken.unlink()
+        assert send_multipart(api, FILE[:1000]).status_code == 200
+        assert send_signed(api, FILE[:1000]).status_code == 200
+        api.new_document()
+    assert server.process.pid == pid
+    assert_sound(server)
+    assert server.stop() == 0
+
+
+def send_signed_or_ask(api):
+    """Asking for the URL needs no room; the upload does."""
+    answer = api.post("/v1/documents/upload-url", json={})
+    if answer.status_code != 201:
+        return answer
+    return api.put(answer.json()["data"]["upload_url"], data=FILE)
+
+
+def test_a_restart_on_a_full_disk(disk, server, api):
+    """It starts and reads, or says in one line why it cannot; nothing is damaged either way."""
+    document = api.new_bytes(FILE)
+    taken = disk.fill()
+    server.kill()
+    try:
+        server.start()
+    except AssertionError:
+        said = server.log().strip().splitlines()
+        assert said and said[-1].startswith("dossier: "), said
+        taken.unlink()
+        server.start()
+    else:
+        taken.unlink()
+    url = data(api.get(f"/v1/documents/{document['id']}"))["download_url"]
+    assert api.get(url, expect=200).content == FILE
+    assert send_multipart(api).status_code == 200
+    assert_sound(server)
