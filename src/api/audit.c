@@ -37,6 +37,7 @@ const struct field audit_query[] = {
     {.name = "to_date",
      .type = FIELD_TEXT,
      .max = 64,
+     .rule = rule_time,
      .offset = offsetof(struct audit_in, to_date),
      .help = "On or before this time; a bare date means the whole day",
      .example = "\"2026-12-31\""},
@@ -46,24 +47,22 @@ const struct field audit_query[] = {
 };
 const size_t audit_query_size = sizeof(struct audit_in);
 
-/* The first millisecond that is not meant any more by "up to `text`". */
-static enum rc
-read_to(const struct value *v, int64_t *ret_ms, struct err *err)
+/* The first millisecond that is not meant any more by "up to `text`"; -1 without a bound. */
+static int64_t
+read_to(const struct value *v)
 {
-    *ret_ms = -1;
-    if (!v->given)
-        return RC_OK;
-    if (!clock_parse(v->text, ret_ms))
-        return err_field(err, RC_INVALID, "to_date", "must be an RFC 3339 time or date");
-    *ret_ms = strlen(v->text) == 10 ? clock_next_day_ms(*ret_ms) : *ret_ms + 1000;
-    return RC_OK;
+    int64_t ms;
+
+    if (!v->given || !clock_parse(v->text, &ms))
+        return -1;
+    return strlen(v->text) == 10 ? clock_next_day_ms(ms) : ms + 1000;
 }
 
 /* Lines name documents and keys in the records spelling, whatever the caller uses. */
 static const char *
 normal_id(TALLOC_CTX *pool, const char *text)
 {
-    static const enum id_kind kinds[] = {ID_DOCUMENT, ID_KEY, ID_DOCS};
+    static const enum id_kind kinds[] = {ID_DOCUMENT, ID_KEY, ID_DOCS, ID_UPLOAD};
     char out[ID_TEXT_LEN];
     struct id id;
 
@@ -116,16 +115,16 @@ api_audit_list(struct request *rq, struct tx *tx, struct reply *rp, struct err *
         .resource_type = q->resource_type.text,
         .resource_id = q->resource_id.text ? normal_id(rq->pool, q->resource_id.text) : NULL,
         .from_ms = q->from_date.given ? q->from_date.number : -1,
+        .to_ms = read_to(&q->to_date),
         .limit = per_page,
         .offset = (page - 1) * per_page,
     };
     struct audit_line *lines;
     json_t *list;
     size_t n;
-    enum rc rc = read_to(&q->to_date, &f.to_ms, err);
+    enum rc rc;
 
-    if (!rc)
-        rc = audit_list(tx, rq->caller.workspace.number, &f, &lines, &n, &total, err);
+    rc = audit_list(tx, rq->caller.workspace.number, &f, &lines, &n, &total, err);
     if (rc)
         return rc;
     list = json_array();

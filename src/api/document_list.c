@@ -87,14 +87,14 @@ read_sort(const char *text, struct document_filter *f)
         f->sort = SORT_NAME;
 }
 
-/* A folder or type in no known form is simply one that no document has. */
+/* A folder or type in no known form is simply one that no document has; "/" holds all. */
 static void
 read_filter(const struct request *rq, const struct list_query *q, struct document_filter *f)
 {
     const char *why;
     char *text;
 
-    if (q->folder.text && *q->folder.text)
+    if (q->folder.text && *q->folder.text && !streq(q->folder.text, "/"))
         f->folder =
             path_folder_normalise(rq->pool, q->folder.text, &text, &why) ? text : q->folder.text;
     if (q->mime_type.text && *q->mime_type.text)

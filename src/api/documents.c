@@ -270,7 +270,18 @@ erase_after(struct request *rq, struct tx *tx, void *arg, struct err *err)
     return library_purged(tx, &rq->caller, &removal->purge, err);
 }
 
-static const struct second_act erase_act = {.outside = erase_outside, .after = erase_after};
+static enum rc
+erase_promise(struct request *rq, struct tx *tx, void *arg, const uint8_t key_hash[SHA256_LEN],
+              const struct idempotency *answer, struct err *err)
+{
+    const struct library_removal *removal = arg;
+
+    return purge_promise(tx, rq->caller.workspace.number, &removal->purge.blob_id, key_hash, answer,
+                         err);
+}
+
+static const struct second_act erase_act = {
+    .promise = erase_promise, .outside = erase_outside, .after = erase_after};
 
 static json_t *
 references_json(const struct library_removal *removal)

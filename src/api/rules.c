@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/rules.h"
 
+#include "base/clock.h"
 #include "base/crypto.h"
 #include "core/docs_library.h"
 #include "core/linking.h"
@@ -66,6 +67,15 @@ rule_entity_id(TALLOC_CTX *pool, const char *in, const char **ret)
     (void)pool;
     return keep_if(linking_id_valid(in), in, ret,
                    "must be 1 to 128 of the characters A-Z a-z 0-9 . _ : -");
+}
+
+const char *
+rule_time(TALLOC_CTX *pool, const char *in, const char **ret)
+{
+    int64_t ms;
+
+    (void)pool;
+    return keep_if(clock_parse(in, &ms), in, ret, "must be an RFC 3339 time or date");
 }
 
 const char *

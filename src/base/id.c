@@ -13,8 +13,9 @@ static const char base36[] = "0123456789abcdefghijklmnopqrstuvwxyz";
 static const char hex[] = "0123456789abcdef";
 
 static const char *const prefixes[] = {
-    [ID_DOCUMENT] = "doc_", [ID_LINK] = "dlnk_",  [ID_USER] = "usr_",  [ID_KEY] = "key_",
-    [ID_LOG] = "log_",      [ID_FOLDER] = "fld_", [ID_DOCS] = "docs_", [ID_REQUEST] = "req_",
+    [ID_DOCUMENT] = "doc_", [ID_LINK] = "dlnk_",   [ID_USER] = "usr_",
+    [ID_KEY] = "key_",      [ID_LOG] = "log_",     [ID_FOLDER] = "fld_",
+    [ID_DOCS] = "docs_",    [ID_REQUEST] = "req_", [ID_UPLOAD] = "upl_",
 };
 
 /* The last id handed out: milliseconds and the 12 bits after the version. */

@@ -18,7 +18,17 @@ struct id {
 };
 
 /* Kinds of object with an id; each has a prefix in the records spelling. */
-enum id_kind { ID_DOCUMENT, ID_LINK, ID_USER, ID_KEY, ID_LOG, ID_FOLDER, ID_DOCS, ID_REQUEST };
+enum id_kind {
+    ID_DOCUMENT,
+    ID_LINK,
+    ID_USER,
+    ID_KEY,
+    ID_LOG,
+    ID_FOLDER,
+    ID_DOCS,
+    ID_REQUEST,
+    ID_UPLOAD
+};
 
 enum id_spelling { ID_RECORDS, ID_UUID, ID_BASE36 };
 

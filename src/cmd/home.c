@@ -170,6 +170,10 @@ open_database(struct home *home, struct err *err)
                        home->dir);
     if (access(path, R_OK | W_OK) != 0 && errno != ENOENT)
         return denied("read and write", path, err);
+    rc = secret_load(home_path(home->pool, home->dir, "secret.key"), access(path, F_OK) != 0,
+                     &home->app.secret, err);
+    if (rc)
+        return rc;
     rc = db_open_sqlite(path, &home->app.db, err);
     if (!rc)
         rc = migrate(home, err);
@@ -190,9 +194,7 @@ open_rest(struct home *home, const struct conf *conf, struct err *err)
     };
     enum rc rc;
 
-    rc = secret_load(home_path(home->pool, home->dir, "secret.key"), &home->app.secret, err);
-    if (!rc)
-        rc = name_file(blob_store_open_fs(blobs, &home->app.blobs, err), blobs, err);
+    rc = name_file(blob_store_open_fs(blobs, &home->app.blobs, err), blobs, err);
     if (!rc)
         rc = workers_new("blob", BLOB_THREADS, BLOB_WAITING, &home->app.blob_workers, err);
     if (!rc)

@@ -176,7 +176,7 @@ library_purged(struct tx *tx, const struct caller *caller, const struct purge *p
         return rc; /* another has finished it, and said so */
     if (p->has_document)
         return audit_document(tx, caller, "purge", &p->document_id, p->hard ? "hard" : NULL, err);
-    id_format(&p->blob_id, ID_DOCUMENT, ID_UUID, text);
+    id_format(&p->blob_id, ID_UPLOAD, ID_RECORDS, text);
     return caller_audit(tx, caller, "purge", "uploads", text, NULL, NULL, err);
 }
 
@@ -198,7 +198,7 @@ audit_upload(struct tx *tx, const struct caller *caller, const char *action,
 {
     char text[ID_TEXT_LEN];
 
-    id_format(blob_id, ID_DOCUMENT, ID_UUID, text);
+    id_format(blob_id, ID_UPLOAD, ID_RECORDS, text);
     return caller_audit(tx, caller, action, "uploads", text, "storage_path", path, err);
 }
 

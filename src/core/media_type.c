@@ -103,7 +103,7 @@ append_param(struct buf *b, const struct param *p)
         return false;
     return buf_append(b, "; ", 2) && append_lower(b, p->name, p->name_len) &&
            buf_append(b, "=", 1) && buf_append(b, quote, strlen(quote)) &&
-           buf_append(b, p->value, p->value_len) && buf_append(b, quote, strlen(quote));
+           append_lower(b, p->value, p->value_len) && buf_append(b, quote, strlen(quote));
 }
 
 bool

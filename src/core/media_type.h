@@ -18,8 +18,8 @@
 
 /*
  * Checks `type/subtype[; parameters]`: each half 1–127 restricted-name characters, a parameter
- * token=token or token="text", ASCII only. Writes to *ret, in `pool`, the same with type, subtype
- * and parameter names in lower case and "; " between. False, *ret untouched, when it is none or
+ * token=token or token="text", ASCII only. Writes to *ret, in `pool`, the same in lower case with
+ * "; " between. False, *ret untouched, when it is none or
  * comes out longer than MEDIA_TYPE_MAX.
  */
 MUST_CHECK bool media_type_normalise(TALLOC_CTX *pool, const char *text, char **ret);

@@ -58,12 +58,14 @@ derive(const uint8_t root[SHA256_LEN], const char *label, uint8_t out[SHA256_LEN
 }
 
 enum rc
-secret_load(const char *path, struct secret *ret, struct err *err)
+secret_load(const char *path, bool may_make, struct secret *ret, struct err *err)
 {
     uint8_t root[SHA256_LEN];
     enum rc rc;
 
     rc = read_file(path, root, err);
+    if (rc == RC_NOT_FOUND && !may_make)
+        return err_set(err, RC_INVALID, "%s is missing: restore it from a backup", path);
     if (rc == RC_NOT_FOUND) {
         rc = make_file(path, err);
         if (!rc)

@@ -15,7 +15,11 @@ struct secret {
     uint8_t cursor[SHA256_LEN];
 };
 
-/* Reads the file `path` (64 hexadecimal digits), or makes it (mode 0600) when absent. */
-MUST_CHECK enum rc secret_load(const char *path, struct secret *ret, struct err *err);
+/*
+ * Reads the file `path` (64 hexadecimal digits). When it is absent, `may_make` makes it (mode
+ * 0600); else that is INVALID: a new secret would void every API key there is.
+ */
+MUST_CHECK enum rc secret_load(const char *path, bool may_make, struct secret *ret,
+                               struct err *err);
 
 #endif

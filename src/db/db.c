@@ -142,6 +142,17 @@ db_query_one(struct db_conn *conn, const struct sql *sql, const struct db_value 
 }
 
 enum rc
+db_exists(struct db_conn *conn, const struct sql *sql, const struct db_value *values, size_t n,
+          bool *ret, struct err *err)
+{
+    SCOPED(db_cursor) c = NULL;
+    enum rc rc = db_query_one(conn, sql, values, n, &c, err);
+
+    *ret = rc == RC_OK;
+    return rc == RC_NOT_FOUND ? RC_OK : rc;
+}
+
+enum rc
 db_next(struct db_cursor *cursor, bool *ret_row, struct err *err)
 {
     return cursor->driver->next(cursor, ret_row, err);

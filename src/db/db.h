@@ -129,6 +129,10 @@ MUST_CHECK enum rc db_query_one(struct db_conn *conn, const struct sql *sql,
                                 const struct db_value *values, size_t n, struct db_cursor **ret,
                                 struct err *err);
 
+/* Whether the statement gives any row. */
+MUST_CHECK enum rc db_exists(struct db_conn *conn, const struct sql *sql,
+                             const struct db_value *values, size_t n, bool *ret, struct err *err);
+
 /* Moves to the next row; *ret_row is false after the last. */
 MUST_CHECK enum rc db_next(struct db_cursor *cursor, bool *ret_row, struct err *err);
 void db_cursor_free(struct db_cursor **cursor);

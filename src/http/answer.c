@@ -72,7 +72,8 @@ answer_finish(struct reply *rp, const struct request *rq, const struct budget_st
         reply_header(rp, "Access-Control-Allow-Origin", origin);
         reply_header(rp, "Access-Control-Expose-Headers",
                      "X-Request-ID, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset,"
-                     " Retry-After, Location, Idempotent-Replayed");
+                     " Retry-After, Location, Idempotent-Replayed, ETag, Content-Range,"
+                     " Content-Disposition");
     }
     if (origin && streq(rq->wire->method, "OPTIONS")) {
         reply_header(rp, "Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE");

@@ -292,9 +292,8 @@ exchange_head(struct exchange *ex, const struct wire *wire)
         return EXCHANGE_CLOSE;
     if (!has_body(ex))
         return EXCHANGE_READ;
-    if (ex->rc && ((ex->framing.chunked && ex->rq.route && ex->rq.route->stream) ||
-                   ex->framing.length > DRAIN_MAX))
-        return EXCHANGE_CLOSE; /* too much may follow to wait for its end */
+    if (ex->rc && ex->framing.length > DRAIN_MAX)
+        return EXCHANGE_CLOSE; /* too much follows to wait for its end */
     if (!ex->rc && ex->rq.route && ex->rq.route->max_body)
         buf_init(&ex->body, ex->rq.pool, (size_t)ex->rq.route->max_body);
     return EXCHANGE_READ;
@@ -393,6 +392,17 @@ finish(struct exchange *ex)
     ex->wake(ex->wake_arg);
 }
 
+/* The answer may be kept only when the second act is done. */
+static enum rc
+promise(struct exchange *ex, struct tx *tx, struct err *err)
+{
+    struct idempotency answer;
+
+    replay_seal(&ex->replay, &ex->rq, tx, &ex->reply, &answer);
+    return ex->reply.act->promise(&ex->rq, tx, ex->reply.act_arg, ex->replay.key_hash, &answer,
+                                  err);
+}
+
 static enum rc
 write_fn(struct tx *tx, void *arg, struct err *err)
 {
@@ -405,9 +415,10 @@ write_fn(struct tx *tx, void *arg, struct err *err)
     if (rc || ex->replay.replayed)
         return rc;
     rc = ex->rq.route->handler(&ex->rq, tx, &ex->reply, err);
-    if (!rc && ex->replay.on && !ex->reply.act)
-        rc = replay_keep(&ex->replay, &ex->rq, tx, &ex->reply, err);
-    return rc;
+    if (rc || !ex->replay.on)
+        return rc;
+    return ex->reply.act ? promise(ex, tx, err)
+                         : replay_keep(&ex->replay, &ex->rq, tx, &ex->reply, err);
 }
 
 /* The second act's own transaction; a twin with the same key may have finished meanwhile. */

@@ -5,7 +5,6 @@
 
 #include "base/buf.h"
 #include "base/json.h"
-#include "store/idempotency.h"
 
 #define KEY_MAX 255
 
@@ -162,11 +161,10 @@ replay_find(struct replay *r, const struct request *rq, struct tx *tx, struct re
     return rc;
 }
 
-enum rc
-replay_keep(const struct replay *r, const struct request *rq, struct tx *tx, struct reply *rp,
-            struct err *err)
+void
+replay_seal(const struct replay *r, const struct request *rq, struct tx *tx, struct reply *rp,
+            struct idempotency *ret)
 {
-    struct idempotency kept = {.completed_ms = tx->now_ms};
     uint8_t key[SHA256_LEN], *sealed;
     json_t *answer;
     size_t len;
@@ -177,8 +175,18 @@ replay_keep(const struct replay *r, const struct request *rq, struct tx *tx, str
     text = json_write(rq->pool, answer, &len);
     json_decref(answer);
     seal_key(r, rq, key);
-    crypto_seal(rq->pool, key, text, len, &sealed, &kept.answer_len);
-    kept.answer = sealed;
-    memcpy(kept.fingerprint, r->fingerprint, SHA256_LEN);
+    crypto_seal(rq->pool, key, text, len, &sealed, &ret->answer_len);
+    ret->answer = sealed;
+    ret->completed_ms = tx->now_ms;
+    memcpy(ret->fingerprint, r->fingerprint, SHA256_LEN);
+}
+
+enum rc
+replay_keep(const struct replay *r, const struct request *rq, struct tx *tx, struct reply *rp,
+            struct err *err)
+{
+    struct idempotency kept;
+
+    replay_seal(r, rq, tx, rp, &kept);
     return idempotency_write(tx, rq->caller.workspace.number, r->key_hash, &kept, err);
 }

@@ -33,6 +33,10 @@ void replay_fingerprint(struct replay *r, const struct request *rq, const uint8_
 MUST_CHECK enum rc replay_find(struct replay *r, const struct request *rq, struct tx *tx,
                                struct reply *rp, struct err *err);
 
+/* Seals the answer into a record fit to be kept; its bytes are in rq->pool. */
+void replay_seal(const struct replay *r, const struct request *rq, struct tx *tx, struct reply *rp,
+                 struct idempotency *ret);
+
 /* Keeps the answer. */
 MUST_CHECK enum rc replay_keep(const struct replay *r, const struct request *rq, struct tx *tx,
                                struct reply *rp, struct err *err);

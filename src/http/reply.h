@@ -6,6 +6,7 @@
 
 #include "blob/blob.h"
 #include "http/request.h"
+#include "store/idempotency.h"
 
 #define REPLY_HEADERS_MAX 16
 
@@ -19,6 +20,13 @@ struct reply_header {
  * for the disk, then after() in a second write transaction, which also keeps the answer.
  */
 struct second_act {
+    /*
+     * Notes, in the first transaction, the answer to keep for the idempotency key once this is
+     * done: whoever ends it after a crash keeps it.
+     */
+    enum rc (*promise)(struct request *rq, struct tx *tx, void *arg,
+                       const uint8_t key_hash[SHA256_LEN], const struct idempotency *answer,
+                       struct err *err);
     enum rc (*outside)(struct request *rq, void *arg, struct err *err);
     enum rc (*after)(struct request *rq, struct tx *tx, void *arg, struct err *err);
 };

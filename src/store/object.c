@@ -73,12 +73,7 @@ enum rc
 object_has_blob(struct tx *tx, int64_t workspace, const struct id *blob_id, bool *ret,
                 struct err *err)
 {
-    SCOPED(db_cursor) c = NULL;
-    enum rc rc =
-        db_query_one(tx->conn, &by_blob, DB_ARGS(db_int(workspace), db_id(blob_id)), &c, err);
-
-    *ret = rc == RC_OK;
-    return rc == RC_NOT_FOUND ? RC_OK : rc;
+    return db_exists(tx->conn, &by_blob, DB_ARGS(db_int(workspace), db_id(blob_id)), ret, err);
 }
 
 enum rc

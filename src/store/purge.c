@@ -10,7 +10,11 @@ static const struct sql insert =
 static const struct sql of_document =
     SQL("SELECT " COLUMNS " FROM purge WHERE workspace_id = $1 AND document_id = $2 AND hard = 1");
 static const struct sql remove_one =
-    SQL("DELETE FROM purge WHERE workspace_id = $1 AND blob_id = $2");
+    SQL("DELETE FROM purge WHERE workspace_id = $1 AND blob_id = $2"
+        " RETURNING key_hash, fingerprint, answer");
+static const struct sql promise =
+    SQL("UPDATE purge SET key_hash = $3, fingerprint = $4, answer = $5"
+        " WHERE workspace_id = $1 AND blob_id = $2 AND key_hash IS NULL");
 static const struct sql due =
     SQL("SELECT " COLUMNS " FROM purge WHERE due_at <= $1 ORDER BY due_at LIMIT $2");
 static const struct sql backlog = SQL("SELECT count(*), min(due_at) FROM purge WHERE due_at <= $1");
@@ -53,15 +57,48 @@ purge_of_document(struct tx *tx, int64_t workspace, const struct id *document_id
 }
 
 enum rc
+purge_promise(struct tx *tx, int64_t workspace, const struct id *blob_id,
+              const uint8_t key_hash[SHA256_LEN], const struct idempotency *answer, struct err *err)
+{
+    return db_exec(tx->conn, &promise,
+                   DB_ARGS(db_int(workspace), db_id(blob_id), db_blob(key_hash, SHA256_LEN),
+                           db_blob(answer->fingerprint, SHA256_LEN),
+                           db_blob(answer->answer, answer->answer_len)),
+                   NULL, err);
+}
+
+/* Moves what the removed entry promised to where kept answers are looked for. */
+static enum rc
+keep_promise(struct tx *tx, int64_t workspace, struct db_cursor *c, struct err *err)
+{
+    struct idempotency kept = {.completed_ms = tx->now_ms};
+    uint8_t key_hash[SHA256_LEN];
+    size_t hash_len = 0, print_len = 0;
+    const void *hash = db_col_blob(c, 0, &hash_len), *print;
+
+    if (hash_len != SHA256_LEN)
+        return RC_OK; /* none was made */
+    memcpy(key_hash, hash, SHA256_LEN);
+    print = db_col_blob(c, 1, &print_len);
+    if (print_len != SHA256_LEN)
+        return err_set(err, RC_INTERNAL, "a fingerprint of %zu bytes", print_len);
+    memcpy(kept.fingerprint, print, SHA256_LEN);
+    kept.answer = db_col_blob(c, 2, &kept.answer_len);
+    return idempotency_write(tx, workspace, key_hash, &kept, err);
+}
+
+enum rc
 purge_done(struct tx *tx, int64_t workspace, const struct id *blob_id, bool *ret_changed,
            struct err *err)
 {
-    int64_t changed = 0;
+    SCOPED(db_cursor) c = NULL;
     enum rc rc =
-        db_exec(tx->conn, &remove_one, DB_ARGS(db_int(workspace), db_id(blob_id)), &changed, err);
+        db_query_one(tx->conn, &remove_one, DB_ARGS(db_int(workspace), db_id(blob_id)), &c, err);
 
-    *ret_changed = changed > 0;
-    return rc;
+    *ret_changed = rc == RC_OK;
+    if (rc)
+        return rc == RC_NOT_FOUND ? RC_OK : rc;
+    return keep_promise(tx, workspace, c, err);
 }
 
 enum rc
@@ -105,10 +142,5 @@ enum rc
 purge_has_blob(struct tx *tx, int64_t workspace, const struct id *blob_id, bool *ret,
                struct err *err)
 {
-    SCOPED(db_cursor) c = NULL;
-    enum rc rc =
-        db_query_one(tx->conn, &by_blob, DB_ARGS(db_int(workspace), db_id(blob_id)), &c, err);
-
-    *ret = rc == RC_OK;
-    return rc == RC_NOT_FOUND ? RC_OK : rc;
+    return db_exists(tx->conn, &by_blob, DB_ARGS(db_int(workspace), db_id(blob_id)), ret, err);
 }

@@ -7,6 +7,7 @@
 #ifndef STORE_PURGE_H
 #define STORE_PURGE_H
 #include "db/db.h"
+#include "store/idempotency.h"
 
 struct purge {
     int64_t workspace;
@@ -25,7 +26,18 @@ MUST_CHECK enum rc purge_put(struct tx *tx, const struct purge *p, struct err *e
 MUST_CHECK enum rc purge_of_document(struct tx *tx, int64_t workspace, const struct id *document_id,
                                      struct purge *ret, struct err *err);
 
-/* The bytes are gone: forgets the entry. *ret_changed is false when another did it already. */
+/*
+ * What is to be kept for the deleter's idempotency key when the bytes are gone, by whoever erases
+ * them: its retry after a crash gets its answer. The first promise of an entry stands.
+ */
+MUST_CHECK enum rc purge_promise(struct tx *tx, int64_t workspace, const struct id *blob_id,
+                                 const uint8_t key_hash[SHA256_LEN],
+                                 const struct idempotency *answer, struct err *err);
+
+/*
+ * The bytes are gone: keeps what was promised and forgets the entry. *ret_changed is false when
+ * another did it already.
+ */
 MUST_CHECK enum rc purge_done(struct tx *tx, int64_t workspace, const struct id *blob_id,
                               bool *ret_changed, struct err *err);
 

@@ -311,7 +311,8 @@ class Api:
 # ---- answers ----
 
 def show(answer):
-    return f"{answer.request.method} {answer.url}: {answer.status_code} {answer.text[:600]}"
+    text = answer.content[:600].decode(errors="replace")    # .text would guess at an encoding
+    return f"{answer.request.method} {answer.url}: {answer.status_code} {text}"
 
 
 def data(answer, status=200):

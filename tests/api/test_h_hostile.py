@@ -36,18 +36,18 @@ Case = namedtuple("Case", "name payload statuses after")
 
 def read_until_end(connection, seconds):
     """All bytes up to the end, and whether the end came in time."""
-    got = b""
+    got = bytearray()
     deadline = time.monotonic() + seconds
     while True:
         left = deadline - time.monotonic()
         if left <= 0 or not select.select([connection], [], [], left)[0]:
-            return got, False
+            return bytes(got), False
         try:
             chunk = connection.recv(65536)
         except ConnectionResetError:
-            return got, True
+            return bytes(got), True
         if not chunk:
-            return got, True
+            return bytes(got), True
         got += chunk
 
 
@@ -101,14 +101,15 @@ def assert_ours(reply):
 def assert_plain(reply):
     """
     One of ours; or what the parser underneath says itself before the server hears of a request:
-    a page of a few fixed words, after which the connection ends.
+    a page of a few fixed words, after which the connection ends. Of a bad Content-Length it says
+    its status line and headers twice over.
     """
     if "x-request-id" in reply.headers:
         assert_ours(reply)
         return
     assert reply.status in (400, 413, 414, 431, 500, 505), reply
     assert reply.headers["connection"] == "close", reply
-    assert reply.body.startswith(b"<html><head><title>") and len(reply.body) < 700, reply
+    assert b"<html><head><title>" in reply.body and len(reply.body) < 700, reply
     assert "server" not in reply.headers
 
 
@@ -581,8 +582,8 @@ def idle(server, _key):
 
 
 def slow_reader(server, key):
-    """Asks for 64 MiB and reads none; how many bytes there are to be had 20 s later."""
-    body = b"x" * (64 << 20)
+    """Asks for 16 MiB and reads none; how many bytes there are to be had 22 s later."""
+    body = bytes(16 << 20)
     made = requests.post(server.base_url + "/v1/documents/upload-url", json={}, timeout=20,
                          headers={"X-API-Key": key}).json()["data"]
     requests.put(made["upload_url"], data=body, timeout=60).raise_for_status()
@@ -593,10 +594,10 @@ def slow_reader(server, key):
                          headers={"X-API-Key": key}).json()["data"]
     path = shown["download_url"][len(server.base_url):].encode()
     with socket.socket() as connection:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.connect(server.address)
         connection.sendall(get(path))
-        time.sleep(20)
+        time.sleep(22)
         got, ended = read_until_end(connection, 15)
     assert ended, "the connection is still open"
     return len(got)
@@ -650,7 +651,7 @@ def test_a_steady_body_is_not_cut(scenes):
 
 
 def test_a_reader_that_does_not_read_is_cut(scenes):
-    assert scenes["slow_reader"].result(50) < 64 << 20
+    assert scenes["slow_reader"].result(50) < 16 << 20
 
 
 def test_an_idle_connection_is_kept(scenes):

@@ -17,7 +17,6 @@ pytestmark = pytest.mark.concurrent
 
 WORKSPACES = 8
 PATIENCE_SECONDS = 10
-BROKEN = (OSError, http.client.HTTPException)
 
 
 class Plain:

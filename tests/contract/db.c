@@ -156,11 +156,14 @@ static const struct {
     struct db_value id, name, data;
 } values[] = {
     {{.type = DB_INT, .number = 0}, {.type = DB_NULL}, {.type = DB_NULL}},
-    {{.type = DB_INT, .number = INT64_MAX}, {.type = DB_TEXT, .bytes = "", .len = 0},
+    {{.type = DB_INT, .number = INT64_MAX},
+     {.type = DB_TEXT, .bytes = "", .len = 0},
      {.type = DB_BLOB, .bytes = "\0\xff\0", .len = 3}},
-    {{.type = DB_INT, .number = INT64_MIN}, {.type = DB_TEXT, .bytes = "caf\xc3\xa9", .len = 5},
+    {{.type = DB_INT, .number = INT64_MIN},
+     {.type = DB_TEXT, .bytes = "caf\xc3\xa9", .len = 5},
      {.type = DB_BLOB, .bytes = "x", .len = 1}},
-    {{.type = DB_INT, .number = -1}, {.type = DB_TEXT, .bytes = "'; DROP TABLE item; --", .len = 22},
+    {{.type = DB_INT, .number = -1},
+     {.type = DB_TEXT, .bytes = "'; DROP TABLE item; --", .len = 22},
      {.type = DB_NULL}},
 };
 
@@ -299,9 +302,9 @@ test_reader_cannot_write(void **state)
 {
     struct subject *s = *state;
 
-    assert_int_not_equal(db_exec(s->reader, &insert, DB_ARGS(db_int(1), db_null(), db_null()), NULL,
-                                 &s->err),
-                         RC_OK);
+    assert_int_not_equal(
+        db_exec(s->reader, &insert, DB_ARGS(db_int(1), db_null(), db_null()), NULL, &s->err),
+        RC_OK);
     assert_int_equal(rows(s, s->reader), 0);
 }
 
@@ -448,15 +451,28 @@ test_schema(void **state)
     assert_int_equal(version, 1000);
 }
 
-#define CASE(name) {#name, name, set_up, tear_down, NULL}
+#define CASE(name)                                                                                 \
+    {                                                                                              \
+#name, name, set_up, tear_down, NULL                                                       \
+    }
 
 static struct CMUnitTest cases[] = {
-    CASE(test_commit),       CASE(test_reopen),        CASE(test_rollback),
-    CASE(test_savepoints),   CASE(test_conflict),      CASE(test_values),
-    CASE(test_ids),          CASE(test_cursors),       CASE(test_changed_and_built),
-    CASE(test_snapshot),     CASE(test_reader_cannot_write),
-    CASE(test_deadline),     CASE(test_backup),        CASE(test_backup_nowhere),
-    CASE(test_checkpoint_erases),                      CASE(test_schema),
+    CASE(test_commit),
+    CASE(test_reopen),
+    CASE(test_rollback),
+    CASE(test_savepoints),
+    CASE(test_conflict),
+    CASE(test_values),
+    CASE(test_ids),
+    CASE(test_cursors),
+    CASE(test_changed_and_built),
+    CASE(test_snapshot),
+    CASE(test_reader_cannot_write),
+    CASE(test_deadline),
+    CASE(test_backup),
+    CASE(test_backup_nowhere),
+    CASE(test_checkpoint_erases),
+    CASE(test_schema),
 };
 
 int

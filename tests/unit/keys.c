@@ -78,8 +78,7 @@ test_create(void **state)
         uint8_t mac[SHA256_LEN];
         struct key_text text;
 
-        EXPECT(grants[i].rc,
-               keys_create(TX, ME, &secret, grants[i].may_grant, &k, &text, ERR));
+        EXPECT(grants[i].rc, keys_create(TX, ME, &secret, grants[i].may_grant, &k, &text, ERR));
         if (grants[i].rc)
             continue;
         made++;
@@ -241,8 +240,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_create), CASE(test_last_admin),      CASE(test_revoke_foreign),
-        CASE(test_owners), CASE(test_owner_elsewhere), CASE(test_status),
+        CASE(test_create),    CASE(test_last_admin),      CASE(test_revoke_foreign),
+        CASE(test_owners),    CASE(test_owner_elsewhere), CASE(test_status),
         CASE(test_spellings),
     };
 

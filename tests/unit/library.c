@@ -100,8 +100,8 @@ stored(const char *path, int64_t size)
 static struct object
 object_at(struct scratch *s, const char *path, int64_t size)
 {
-    struct object o = {.storage_path = path, .blob_id = id_new(), .size_bytes = size,
-                       .created_ms = s->tx.now_ms};
+    struct object o = {
+        .storage_path = path, .blob_id = id_new(), .size_bytes = size, .created_ms = s->tx.now_ms};
 
     memset(o.sha256, 0xcd, SHA256_LEN);
     return o;
@@ -317,8 +317,11 @@ check_removal(struct scratch *s, size_t row)
     EXPECT(RC_NOT_FOUND, library_delete(TX, ME, &d.id, false, 900000, &r, ERR));
     EXPECT(hard ? RC_OK : RC_NOT_FOUND, library_delete(TX, ME, &d.id, true, 900000, &r, ERR));
     assert_int_equal(r.erase, hard);
-    r.purge = (struct purge){.workspace = WS, .blob_id = d.blob_id, .has_document = true,
-                             .document_id = d.id, .hard = hard};
+    r.purge = (struct purge){.workspace = WS,
+                             .blob_id = d.blob_id,
+                             .has_document = true,
+                             .document_id = d.id,
+                             .hard = hard};
     EXPECT(RC_OK, library_purged(TX, ME, &r.purge, ERR));
     check_last_line(s, "purge", "documents", removals[row].details);
     EXPECT(RC_OK, library_purged(TX, ME, &r.purge, ERR)); /* a second purger says nothing */
@@ -400,8 +403,8 @@ static const struct {
     int64_t first, second; /* sizes; -1: unknown */
     enum rc rc;            /* of the second */
 } quotas[] = {
-    {-1, -1, 1000, 1000, RC_OK}, {100, -1, 60, 40, RC_OK},     {100, -1, 60, 41, RC_QUOTA},
-    {100, -1, 100, 0, RC_OK},    {100, -1, 100, -1, RC_OK},    {-1, 1, 1, 1, RC_QUOTA},
+    {-1, -1, 1000, 1000, RC_OK}, {100, -1, 60, 40, RC_OK},          {100, -1, 60, 41, RC_QUOTA},
+    {100, -1, 100, 0, RC_OK},    {100, -1, 100, -1, RC_OK},         {-1, 1, 1, 1, RC_QUOTA},
     {-1, 2, 1, 1, RC_OK},        {100, -1, 1, INT64_MAX, RC_QUOTA},
 };
 
@@ -447,10 +450,14 @@ test_quota_of_uploads(void **state)
 static const struct {
     const char *name, *type, *end;
 } paths[] = {
-    {"a.pdf", NULL, ".pdf"},       {"A.PDF", NULL, ".pdf"},
-    {"a.tar.gz", NULL, ".gz"},     {"a.p/f", "application/pdf", ".pdf"},
-    {"a.", "application/pdf", ".pdf"}, {NULL, "application/pdf", ".pdf"},
-    {"a.123456789", "application/pdf", ".pdf"}, {"a.\xc3\xa9", "application/pdf", ".pdf"},
+    {"a.pdf", NULL, ".pdf"},
+    {"A.PDF", NULL, ".pdf"},
+    {"a.tar.gz", NULL, ".gz"},
+    {"a.p/f", "application/pdf", ".pdf"},
+    {"a.", "application/pdf", ".pdf"},
+    {NULL, "application/pdf", ".pdf"},
+    {"a.123456789", "application/pdf", ".pdf"},
+    {"a.\xc3\xa9", "application/pdf", ".pdf"},
 };
 
 static void
@@ -585,16 +592,26 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_register),         CASE(test_register_elsewhere),
-        CASE(test_adopt),            CASE(test_verify_policy),
-        CASE(test_store_and_update), CASE(test_receive_attaches),
-        CASE(test_receive_replaces), CASE(test_receive_once),
-        CASE(test_abandon),          CASE(test_delete),
-        CASE(test_delete_without_bytes), CASE(test_delete_foreign),
-        CASE(test_delete_in_use),    CASE(test_quota),
-        CASE(test_quota_of_uploads), CASE(test_make_path),
-        CASE(test_link),             CASE(test_open_entities),
-        CASE(test_entities),         CASE(test_references),
+        CASE(test_register),
+        CASE(test_register_elsewhere),
+        CASE(test_adopt),
+        CASE(test_verify_policy),
+        CASE(test_store_and_update),
+        CASE(test_receive_attaches),
+        CASE(test_receive_replaces),
+        CASE(test_receive_once),
+        CASE(test_abandon),
+        CASE(test_delete),
+        CASE(test_delete_without_bytes),
+        CASE(test_delete_foreign),
+        CASE(test_delete_in_use),
+        CASE(test_quota),
+        CASE(test_quota_of_uploads),
+        CASE(test_make_path),
+        CASE(test_link),
+        CASE(test_open_entities),
+        CASE(test_entities),
+        CASE(test_references),
         CASE(test_entity_ids),
     };
 

@@ -192,7 +192,7 @@ house_new(struct engine_config config)
     config.metrics = &h->app.metrics;
     EXPECT(RC_OK, engine_open(h->app.db, &config, &h->app.engine, &err));
     (void)snprintf(path, sizeof(path), "%s/secret", h->dir);
-    EXPECT(RC_OK, secret_load(path, &h->app.secret, &err));
+    EXPECT(RC_OK, secret_load(path, true, &h->app.secret, &err));
     EXPECT(RC_OK, engine_write(h->app.engine, 1, h->pool, house_add_workspace, &h->ws, &err));
     h->caller = support_caller(&h->ws);
     return h;

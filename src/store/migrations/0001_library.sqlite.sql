@@ -149,6 +149,9 @@ CREATE TABLE purge (
     size_bytes   INTEGER NOT NULL,
     due_at       INTEGER NOT NULL,
     hard         INTEGER NOT NULL DEFAULT 0,
+    key_hash     BLOB,                                   -- what to keep for the deleter's
+    fingerprint  BLOB,                                   -- idempotency key, once the bytes
+    answer       BLOB,                                   -- are gone
     PRIMARY KEY (workspace_id, blob_id)
 ) WITHOUT ROWID;
 CREATE INDEX purge_due ON purge (due_at);

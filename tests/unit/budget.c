@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+/* budget: the minute, the day, what the headers show, and many threads on one key. */
+#include "support.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "http/budget.h"
+
+#define DAY_MS 86400000
+#define NOON ((int64_t)20000 * DAY_MS + DAY_MS / 2)
+#define THREADS 16
+
+struct bench {
+    struct house *house;
+    struct budgets *budgets;
+    atomic_int granted;
+};
+
+static struct bench *
+bench_new(int64_t per_minute, int64_t per_day)
+{
+    struct bench *b = MEM_NEW(NULL, struct bench);
+
+    b->house = house_new((struct engine_config){0});
+    b->house->app.settings.tiers[TIER_STANDARD] = (struct tier_limits){per_minute, per_day};
+    b->budgets = budgets_new(&b->house->app);
+    return b;
+}
+
+static void
+bench_free(struct bench **b)
+{
+    budgets_free(&(*b)->budgets);
+    house_free(&(*b)->house);
+    (void)talloc_free(*b);
+}
+
+static const struct {
+    int64_t per_minute, per_day;
+    int draws;  /* all granted */
+    enum rc rc; /* of one more, and what it shows */
+    int64_t limit, remaining, retry_from, retry_to;
+} limits[] = {
+    {0, 3, 3, RC_RATE_LIMITED, 3, 0, DAY_MS / 2000, DAY_MS / 2000},
+    {3, 100, 3, RC_RATE_LIMITED, 3, 0, 1, 60},
+    {3, 3, 3, RC_RATE_LIMITED, 3, 0, DAY_MS / 2000, DAY_MS / 2000}, /* the day is told first */
+    {100, 10, 4, RC_OK, 10, 5, 0, 0},
+    {0, 0, 50, RC_OK, TIER_UNMETERED_LIMIT, TIER_UNMETERED_LIMIT, 0, 0},
+};
+
+static void
+test_limits(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
+        SCOPED(bench) b = bench_new(limits[i].per_minute, limits[i].per_day);
+        struct budget_state st;
+        struct err err;
+
+        for (int n = 0; n < limits[i].draws; n++)
+            EXPECT(RC_OK, budgets_draw(b->budgets, &b->house->caller, NOON, &st, &err));
+        assert_int_equal(st.retry_after_s, 0);
+        EXPECT(limits[i].rc, budgets_draw(b->budgets, &b->house->caller, NOON, &st, &err));
+        assert_int_equal(st.limit, limits[i].limit);
+        assert_int_equal(st.remaining, limits[i].remaining);
+        assert_in_range(st.retry_after_s, limits[i].retry_from, limits[i].retry_to);
+        if (limits[i].per_day && limits[i].limit == limits[i].per_day)
+            assert_int_equal(st.reset_s, (NOON + DAY_MS / 2) / 1000);
+    }
+}
+
+/* A new day is a new budget; another subject has its own. */
+static void
+test_days_and_subjects(void **state)
+{
+    SCOPED(bench) b = bench_new(0, 1);
+    struct caller other = b->house->caller;
+    struct budget_state st;
+    struct err err;
+
+    (void)state;
+    other.subject = id_new();
+    EXPECT(RC_OK, budgets_draw(b->budgets, &b->house->caller, NOON, &st, &err));
+    EXPECT(RC_RATE_LIMITED, budgets_draw(b->budgets, &b->house->caller, NOON, &st, &err));
+    EXPECT(RC_OK, budgets_draw(b->budgets, &other, NOON, &st, &err));
+    EXPECT(RC_OK, budgets_draw(b->budgets, &b->house->caller, NOON + DAY_MS, &st, &err));
+    assert_int_equal(st.remaining, 0);
+}
+
+static enum rc
+save_fn(struct tx *tx, void *arg, struct err *err)
+{
+    return budget_write(tx, arg, err);
+}
+
+/* What was counted is told once, and read back by who starts anew. */
+static void
+test_saved(void **state)
+{
+    SCOPED(bench) b = bench_new(0, 3);
+    struct app *app = &b->house->app;
+    struct budget *changed;
+    struct budget_state st;
+    struct err err;
+    size_t n;
+
+    (void)state;
+    EXPECT(RC_OK, budgets_draw(b->budgets, &b->house->caller, NOON, &st, &err));
+    EXPECT(RC_OK, budgets_draw(b->budgets, &b->house->caller, NOON, &st, &err));
+    budgets_take_changed(b->budgets, b->house->pool, &changed, &n);
+    assert_true(n == 1 && changed[0].used == 2 && changed[0].last_used_ms == NOON);
+    EXPECT(RC_OK, engine_write(app->engine, 1, b->house->pool, save_fn, &changed[0], &err));
+    budgets_take_changed(b->budgets, b->house->pool, &changed, &n);
+    assert_int_equal(n, 0);
+    budgets_free(&b->budgets);
+    b->budgets = budgets_new(app);
+    EXPECT(RC_OK, budgets_draw(b->budgets, &b->house->caller, NOON, &st, &err));
+    EXPECT(RC_RATE_LIMITED, budgets_draw(b->budgets, &b->house->caller, NOON, &st, &err));
+}
+
+static void *
+draw_many(void *arg)
+{
+    struct bench *b = arg;
+    struct budget_state st;
+    struct err err;
+
+    for (int i = 0; i < 200; i++) {
+        if (budgets_draw(b->budgets, &b->house->caller, NOON, &st, &err) == RC_OK)
+            atomic_fetch_add(&b->granted, 1);
+    }
+    return NULL;
+}
+
+static void
+test_threads(void **state)
+{
+    SCOPED(bench) b = bench_new(0, 1000);
+    pthread_t threads[THREADS];
+
+    (void)state;
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, draw_many, b), 0);
+    for (int i = 0; i < THREADS; i++)
+        (void)pthread_join(threads[i], NULL);
+    assert_int_equal(atomic_load(&b->granted), 1000);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_days_and_subjects),
+        cmocka_unit_test(test_saved),
+        cmocka_unit_test(test_threads),
+    };
+
+    return cmocka_run_group_tests_name("budget", tests, NULL, NULL);
+}
