@@ -61,9 +61,6 @@ MUST_CHECK enum rc api_path_id(const struct request *rq, int arg, enum id_kind k
 
 /* JSON of values that may be absent; each gives a new reference. */
 json_t *api_id(const struct request *rq, const struct id *id, enum id_kind kind);
-json_t *api_time(int64_t ms);       /* null when negative */
-json_t *api_number(int64_t number); /* null when negative */
-void api_set(json_t *object, const char *name, json_t *value);
 
 /* The eleven members of a document. */
 json_t *api_document_json(const struct request *rq, const struct document *d);

@@ -2,7 +2,7 @@
 /* API keys: make, list, revoke. */
 #include "api/api.h"
 #include "api/rules.h"
-#include "base/json.h"
+#include "base/js.h"
 #include "base/text.h"
 #include "core/keys.h"
 
@@ -89,7 +89,7 @@ permissions_json(uint32_t set)
 
     for (unsigned i = 0; i < PERMISSION_COUNT; i++) {
         if (set & 1u << i)
-            (void)json_array_append_new(list, json_text(permission_name(i)));
+            (void)json_array_append_new(list, js_text(permission_name(i)));
     }
     return list;
 }
@@ -99,16 +99,16 @@ key_json(const struct request *rq, const struct api_key *k, const char *text)
 {
     json_t *j = json_object();
 
-    api_set(j, "id", api_id(rq, &k->id, ID_KEY));
+    js_set(j, "id", api_id(rq, &k->id, ID_KEY));
     if (text)
-        api_set(j, "key", json_text(text));
-    api_set(j, "prefix", json_text(k->prefix));
-    api_set(j, "name", json_text(k->name));
-    api_set(j, "description", json_text(k->description));
-    api_set(j, "permissions", permissions_json(k->permissions));
-    api_set(j, "rate_limit_tier", json_text(tier_name((enum tier)k->tier)));
-    api_set(j, "expires_at", api_time(k->expires_ms));
-    api_set(j, "created_at", api_time(id_time_ms(&k->id)));
+        js_set(j, "key", js_text(text));
+    js_set(j, "prefix", js_text(k->prefix));
+    js_set(j, "name", js_text(k->name));
+    js_set(j, "description", js_text(k->description));
+    js_set(j, "permissions", permissions_json(k->permissions));
+    js_set(j, "rate_limit_tier", js_text(tier_name((enum tier)k->tier)));
+    js_set(j, "expires_at", js_time(k->expires_ms));
+    js_set(j, "created_at", js_time(id_time_ms(&k->id)));
     return j;
 }
 
@@ -159,9 +159,9 @@ api_api_key_list(struct request *rq, struct tx *tx, struct reply *rp, struct err
     for (size_t i = 0; i < n; i++) {
         json_t *j = key_json(rq, &keys[i], NULL);
 
-        api_set(j, "created_by", api_id(rq, &keys[i].user_id, ID_USER));
-        api_set(j, "last_used_at", api_time(keys[i].last_used_ms));
-        api_set(j, "revoked_at", api_time(keys[i].revoked_ms));
+        js_set(j, "created_by", api_id(rq, &keys[i].user_id, ID_USER));
+        js_set(j, "last_used_at", js_time(keys[i].last_used_ms));
+        js_set(j, "revoked_at", js_time(keys[i].revoked_ms));
         (void)json_array_append_new(list, j);
     }
     reply_list(rp, "api_keys", list, reply_page_meta(page, per_page, total));

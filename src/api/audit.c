@@ -3,7 +3,7 @@
 #include "api/api.h"
 #include "api/rules.h"
 #include "base/clock.h"
-#include "base/json.h"
+#include "base/js.h"
 #include "store/usage.h"
 
 struct audit_in {
@@ -81,9 +81,9 @@ user_json(const struct request *rq, const struct audit_line *l)
 {
     json_t *j = json_object();
 
-    api_set(j, "id", l->user_id ? api_id(rq, l->user_id, ID_USER) : json_null());
-    api_set(j, "key_id", l->key_id ? api_id(rq, l->key_id, ID_KEY) : json_null());
-    api_set(j, "type", json_text(l->key_id ? "api_key" : "system"));
+    js_set(j, "id", l->user_id ? api_id(rq, l->user_id, ID_USER) : json_null());
+    js_set(j, "key_id", l->key_id ? api_id(rq, l->key_id, ID_KEY) : json_null());
+    js_set(j, "type", js_text(l->key_id ? "api_key" : "system"));
     return j;
 }
 
@@ -93,15 +93,15 @@ line_json(const struct request *rq, const struct audit_line *l)
     json_t *j = json_object();
     json_t *details = l->details ? json_loads(l->details, 0, NULL) : NULL;
 
-    api_set(j, "id", api_id(rq, &l->id, ID_LOG));
-    api_set(j, "timestamp", api_time(id_time_ms(&l->id)));
-    api_set(j, "user", user_json(rq, l));
-    api_set(j, "action", json_text(l->action));
-    api_set(j, "resource_type", json_text(l->resource_type));
-    api_set(j, "resource_id", json_text(l->resource_id));
-    api_set(j, "details", details ? details : json_object());
-    api_set(j, "request_id", json_text(l->request_id));
-    api_set(j, "ip_address", json_text(l->address));
+    js_set(j, "id", api_id(rq, &l->id, ID_LOG));
+    js_set(j, "timestamp", js_time(id_time_ms(&l->id)));
+    js_set(j, "user", user_json(rq, l));
+    js_set(j, "action", js_text(l->action));
+    js_set(j, "resource_type", js_text(l->resource_type));
+    js_set(j, "resource_id", js_text(l->resource_id));
+    js_set(j, "details", details ? details : json_object());
+    js_set(j, "request_id", js_text(l->request_id));
+    js_set(j, "ip_address", js_text(l->address));
     return j;
 }
 
@@ -145,11 +145,11 @@ api_usage_get(struct request *rq, struct tx *tx, struct reply *rp, struct err *e
     if (rc)
         return rc;
     data = json_object();
-    api_set(data, "documents", json_integer(u.documents));
-    api_set(data, "bytes", json_integer(u.bytes));
-    api_set(data, "quota_documents", api_number(w->quota_documents));
-    api_set(data, "quota_bytes", api_number(w->quota_bytes));
-    api_set(data, "pending_purge_bytes", json_integer(u.pending_purge_bytes));
+    js_set(data, "documents", json_integer(u.documents));
+    js_set(data, "bytes", json_integer(u.bytes));
+    js_set(data, "quota_documents", js_number(w->quota_documents));
+    js_set(data, "quota_bytes", js_number(w->quota_bytes));
+    js_set(data, "pending_purge_bytes", json_integer(u.pending_purge_bytes));
     reply_data(rp, 200, data);
     return RC_OK;
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/api.h"
-#include "base/clock.h"
-#include "base/json.h"
+#include "base/js.h"
 
 enum rc
 api_path_id(const struct request *rq, int arg, enum id_kind kind, struct id *ret, struct err *err)
@@ -17,30 +16,7 @@ api_id(const struct request *rq, const struct id *id, enum id_kind kind)
     char text[ID_TEXT_LEN];
 
     id_format(id, kind, rq->route->dialect->spelling, text);
-    return json_text(text);
-}
-
-json_t *
-api_time(int64_t ms)
-{
-    char text[CLOCK_TEXT_LEN];
-
-    if (ms < 0)
-        return json_null();
-    clock_format(ms, text);
-    return json_text(text);
-}
-
-json_t *
-api_number(int64_t number)
-{
-    return number < 0 ? json_null() : json_integer(number);
-}
-
-void
-api_set(json_t *object, const char *name, json_t *value)
-{
-    BUG_ON(json_object_set_new_nocheck(object, name, value) != 0);
+    return js_text(text);
 }
 
 const char *

@@ -2,7 +2,7 @@
 /* The docs dialect: Docs objects and their owners. */
 #include "api/api.h"
 #include "api/rules.h"
-#include "base/json.h"
+#include "base/js.h"
 #include "core/docs_library.h"
 
 struct docs_in {
@@ -68,13 +68,13 @@ docs_json(const struct request *rq, const struct docs *d, bool with_type)
 {
     json_t *j = json_object(), *owner = json_object();
 
-    api_set(owner, "id", json_text(d->owner.id));
+    js_set(owner, "id", js_text(d->owner.id));
     if (with_type)
-        api_set(owner, "type", json_text("User"));
-    api_set(owner, "externalId", json_text(d->owner.external_id));
-    api_set(j, "id", api_id(rq, &d->id, ID_DOCS));
-    api_set(j, "status", json_text(d->status));
-    api_set(j, "owner", owner);
+        js_set(owner, "type", js_text("User"));
+    js_set(owner, "externalId", js_text(d->owner.external_id));
+    js_set(j, "id", api_id(rq, &d->id, ID_DOCS));
+    js_set(j, "status", js_text(d->status));
+    js_set(j, "owner", owner);
     return j;
 }
 

@@ -3,7 +3,7 @@
 #include "api/api.h"
 #include "api/rules.h"
 #include "base/buf.h"
-#include "base/json.h"
+#include "base/js.h"
 #include "base/text.h"
 #include "core/path.h"
 #include "store/usage.h"
@@ -231,8 +231,8 @@ list_cursor(struct request *rq, struct tx *tx, struct document_filter *f, const 
     more = (int64_t)n > per_page;
     n = more ? (size_t)per_page : n;
     meta = json_object();
-    api_set(meta, "per_page", json_integer(per_page));
-    api_set(meta, "next_cursor", json_text(more ? write_cursor(rq, f, &docs[n - 1]) : NULL));
+    js_set(meta, "per_page", json_integer(per_page));
+    js_set(meta, "next_cursor", js_text(more ? write_cursor(rq, f, &docs[n - 1]) : NULL));
     reply_list(rp, "documents", documents_json(rq, docs, n), meta);
     return RC_OK;
 }

@@ -2,7 +2,7 @@
 /* Documents of the records dialect: create, get, change, delete. Lists are in document_list.c. */
 #include "api/api.h"
 #include "api/rules.h"
-#include "base/json.h"
+#include "base/js.h"
 #include "core/library.h"
 #include "store/link.h"
 
@@ -108,7 +108,7 @@ tags_json(const struct document *d)
     json_t *tags = json_array();
 
     for (size_t i = 0; i < d->n_tags; i++)
-        (void)json_array_append_new(tags, json_text(d->tags[i]));
+        (void)json_array_append_new(tags, js_text(d->tags[i]));
     return tags;
 }
 
@@ -117,17 +117,17 @@ api_document_json(const struct request *rq, const struct document *d)
 {
     json_t *j = json_object();
 
-    api_set(j, "id", api_id(rq, &d->id, ID_DOCUMENT));
-    api_set(j, "name", json_text(d->name));
-    api_set(j, "description", json_text(d->description));
-    api_set(j, "mime_type", json_text(d->mime_type));
-    api_set(j, "size_bytes", api_number(d->size_bytes));
-    api_set(j, "storage_path", json_text(d->storage_path));
-    api_set(j, "folder", json_text(d->folder));
-    api_set(j, "tags", tags_json(d));
-    api_set(j, "created_by", api_id(rq, &d->created_by, ID_USER));
-    api_set(j, "created_at", api_time(id_time_ms(&d->id)));
-    api_set(j, "updated_at", api_time(d->updated_ms));
+    js_set(j, "id", api_id(rq, &d->id, ID_DOCUMENT));
+    js_set(j, "name", js_text(d->name));
+    js_set(j, "description", js_text(d->description));
+    js_set(j, "mime_type", js_text(d->mime_type));
+    js_set(j, "size_bytes", js_number(d->size_bytes));
+    js_set(j, "storage_path", js_text(d->storage_path));
+    js_set(j, "folder", js_text(d->folder));
+    js_set(j, "tags", tags_json(d));
+    js_set(j, "created_by", api_id(rq, &d->created_by, ID_USER));
+    js_set(j, "created_at", js_time(id_time_ms(&d->id)));
+    js_set(j, "updated_at", js_time(d->updated_ms));
     return j;
 }
 
@@ -169,12 +169,12 @@ set_links(const struct request *rq, struct tx *tx, const struct document *d, jso
     for (size_t i = 0; i < n; i++) {
         json_t *item = json_object();
 
-        api_set(item, "entity_type", json_text(entity_type_name(links[i].entity_type)));
-        api_set(item, "entity_id", json_text(links[i].entity_id));
-        api_set(item, "role", json_text(links[i].role));
+        js_set(item, "entity_type", js_text(entity_type_name(links[i].entity_type)));
+        js_set(item, "entity_id", js_text(links[i].entity_id));
+        js_set(item, "role", js_text(links[i].role));
         (void)json_array_append_new(list, item);
     }
-    api_set(j, "linked_entities", list);
+    js_set(j, "linked_entities", list);
     return rc;
 }
 
@@ -191,8 +191,8 @@ set_download(const struct request *rq, const struct document *d, json_t *j)
                                                    signing_download(rq->pool, &rq->app->secret, &t))
                                   : NULL;
 
-    api_set(j, "download_url", json_text(url));
-    api_set(j, "download_url_expires_at", api_time(url ? t.expires_ms : -1));
+    js_set(j, "download_url", js_text(url));
+    js_set(j, "download_url_expires_at", js_time(url ? t.expires_ms : -1));
 }
 
 enum rc
@@ -291,8 +291,8 @@ references_json(const struct library_removal *removal)
     for (size_t i = 0; i < removal->n_references; i++) {
         json_t *item = json_object();
 
-        api_set(item, "type", json_text(reference_type_name(removal->references[i].type)));
-        api_set(item, "id", json_text(removal->references[i].ref_id));
+        js_set(item, "type", js_text(reference_type_name(removal->references[i].type)));
+        js_set(item, "id", js_text(removal->references[i].ref_id));
         (void)json_array_append_new(list, item);
     }
     return list;
@@ -312,7 +312,7 @@ api_document_delete(struct request *rq, struct tx *tx, struct reply *rp, struct 
                             rq->app->settings.purge_after_ms, removal, err);
     if (rc == RC_IN_USE) {
         rp->details = json_object();
-        api_set(rp->details, "references", references_json(removal));
+        js_set(rp->details, "references", references_json(removal));
     }
     if (rc)
         return rc;

@@ -2,7 +2,7 @@
 /* The register of entities, and the documents of one. */
 #include "api/api.h"
 #include "api/rules.h"
-#include "base/json.h"
+#include "base/js.h"
 #include "core/linking.h"
 
 struct entity_in {
@@ -76,11 +76,11 @@ entity_json(const struct entity *e)
 {
     json_t *j = json_object();
 
-    api_set(j, "entity_type", json_text(entity_type_name(e->type)));
-    api_set(j, "entity_id", json_text(e->id));
-    api_set(j, "name", json_text(e->name));
-    api_set(j, "created_at", api_time(e->created_ms));
-    api_set(j, "updated_at", api_time(e->updated_ms));
+    js_set(j, "entity_type", js_text(entity_type_name(e->type)));
+    js_set(j, "entity_id", js_text(e->id));
+    js_set(j, "name", js_text(e->name));
+    js_set(j, "created_at", js_time(e->created_ms));
+    js_set(j, "updated_at", js_time(e->updated_ms));
     return j;
 }
 
@@ -156,8 +156,8 @@ api_entity_batch(struct request *rq, struct tx *tx, struct reply *rp, struct err
     if (rc)
         return rc;
     data = json_object();
-    api_set(data, "created", json_integer(created));
-    api_set(data, "updated", json_integer(updated));
+    js_set(data, "created", json_integer(created));
+    js_set(data, "updated", json_integer(updated));
     reply_data(rp, 200, data);
     return RC_OK;
 }
@@ -171,8 +171,8 @@ linked_json(const struct request *rq, const struct linked_document *l)
 
     for (size_t i = 0; i < ARRAY_LEN(shown); i++)
         (void)json_object_set_nocheck(j, shown[i], json_object_get(all, shown[i]));
-    api_set(j, "role", json_text(l->role));
-    api_set(j, "linked_at", api_time(id_time_ms(&l->link_id)));
+    js_set(j, "role", js_text(l->role));
+    js_set(j, "linked_at", js_time(id_time_ms(&l->link_id)));
     (void)json_object_set_nocheck(j, "created_at", json_object_get(all, "created_at"));
     return j;
 }

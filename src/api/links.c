@@ -2,7 +2,7 @@
 /* Links between documents and entities, and the references that keep a document from deletion. */
 #include "api/api.h"
 #include "api/rules.h"
-#include "base/json.h"
+#include "base/js.h"
 #include "core/linking.h"
 
 struct link_in {
@@ -38,12 +38,12 @@ link_json(const struct request *rq, const struct link *l)
 {
     json_t *j = json_object();
 
-    api_set(j, "link_id", api_id(rq, &l->id, ID_LINK));
-    api_set(j, "document_id", api_id(rq, &l->document_id, ID_DOCUMENT));
-    api_set(j, "entity_type", json_text(entity_type_name(l->entity_type)));
-    api_set(j, "entity_id", json_text(l->entity_id));
-    api_set(j, "role", json_text(l->role));
-    api_set(j, "created_at", api_time(id_time_ms(&l->id)));
+    js_set(j, "link_id", api_id(rq, &l->id, ID_LINK));
+    js_set(j, "document_id", api_id(rq, &l->document_id, ID_DOCUMENT));
+    js_set(j, "entity_type", js_text(entity_type_name(l->entity_type)));
+    js_set(j, "entity_id", js_text(l->entity_id));
+    js_set(j, "role", js_text(l->role));
+    js_set(j, "created_at", js_time(id_time_ms(&l->id)));
     return j;
 }
 
@@ -87,7 +87,7 @@ api_link_list(struct request *rq, struct tx *tx, struct reply *rp, struct err *e
     for (size_t i = 0; i < n; i++)
         (void)json_array_append_new(list, link_json(rq, &links[i]));
     data = json_object();
-    api_set(data, "links", list);
+    js_set(data, "links", list);
     reply_data(rp, 200, data);
     return RC_OK;
 }
@@ -157,13 +157,13 @@ api_reference_list(struct request *rq, struct tx *tx, struct reply *rp, struct e
     for (size_t i = 0; i < n; i++) {
         json_t *item = json_object();
 
-        api_set(item, "type", json_text(reference_type_name(refs[i].type)));
-        api_set(item, "id", json_text(refs[i].ref_id));
-        api_set(item, "created_at", api_time(refs[i].created_ms));
+        js_set(item, "type", js_text(reference_type_name(refs[i].type)));
+        js_set(item, "id", js_text(refs[i].ref_id));
+        js_set(item, "created_at", js_time(refs[i].created_ms));
         (void)json_array_append_new(list, item);
     }
     data = json_object();
-    api_set(data, "references", list);
+    js_set(data, "references", list);
     reply_data(rp, 200, data);
     return RC_OK;
 }

@@ -3,7 +3,7 @@
 #include <pthread.h>
 
 #include "api/api.h"
-#include "base/json.h"
+#include "base/js.h"
 #include "http/openapi.h"
 
 enum rc
@@ -14,7 +14,7 @@ api_healthz(struct request *rq, struct tx *tx, struct reply *rp, struct err *err
     (void)rq;
     (void)tx;
     (void)err;
-    api_set(j, "status", json_text("alive"));
+    js_set(j, "status", js_text("alive"));
     reply_json(rp, 200, j);
     return RC_OK;
 }
@@ -28,14 +28,14 @@ api_readyz(struct request *rq, struct tx *tx, struct reply *rp, struct err *err)
     (void)err;
     if (rq->ready != READY_YES)
         (void)json_array_append_new(reasons,
-                                    json_text(rq->ready == READY_STARTING   ? "starting"
-                                              : rq->ready == READY_DRAINING ? "draining"
-                                                                            : "storage failed"));
+                                    js_text(rq->ready == READY_STARTING   ? "starting"
+                                            : rq->ready == READY_DRAINING ? "draining"
+                                                                          : "storage failed"));
     else if (!engine_alive(rq->app->engine))
-        (void)json_array_append_new(reasons, json_text("the database has failed"));
-    api_set(j, "status", json_text(json_array_size(reasons) ? "not ready" : "ready"));
+        (void)json_array_append_new(reasons, js_text("the database has failed"));
+    js_set(j, "status", js_text(json_array_size(reasons) ? "not ready" : "ready"));
     reply_json(rp, json_array_size(reasons) ? 503 : 200, j);
-    api_set(j, "reasons", reasons);
+    js_set(j, "reasons", reasons);
     return RC_OK;
 }
 
@@ -64,7 +64,7 @@ make_description(void)
 {
     json_auto_t *document = openapi_document();
 
-    description.text = json_write(NULL, document, &description.len);
+    description.text = js_write(NULL, document, &description.len);
 }
 
 enum rc

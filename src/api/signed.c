@@ -3,7 +3,7 @@
 #include "api/api.h"
 #include "api/rules.h"
 #include "base/clock.h"
-#include "base/json.h"
+#include "base/js.h"
 #include "core/library.h"
 #include "http/disposition.h"
 #include "http/range.h"
@@ -86,15 +86,14 @@ api_upload_url_create(struct request *rq, struct tx *tx, struct reply *rp, struc
             library_make_path(rq->pool, &rq->caller, &t.id, in->name.text, in->mime_type.text);
     headers = json_object();
     if (t.mime_type)
-        api_set(headers, "Content-Type", json_text(t.mime_type));
+        js_set(headers, "Content-Type", js_text(t.mime_type));
     data = json_object();
-    api_set(
-        data, "upload_url",
-        json_text(api_signed_url(rq, "upload", signing_upload(rq->pool, &rq->app->secret, &t))));
-    api_set(data, "method", json_text("PUT"));
-    api_set(data, "headers", headers);
-    api_set(data, "storage_path", json_text(t.storage_path));
-    api_set(data, "expires_at", api_time(t.expires_ms));
+    js_set(data, "upload_url",
+           js_text(api_signed_url(rq, "upload", signing_upload(rq->pool, &rq->app->secret, &t))));
+    js_set(data, "method", js_text("PUT"));
+    js_set(data, "headers", headers);
+    js_set(data, "storage_path", js_text(t.storage_path));
+    js_set(data, "expires_at", js_time(t.expires_ms));
     reply_data(rp, 201, data);
     return RC_OK;
 }
@@ -267,9 +266,9 @@ api_signed_upload(struct request *rq, struct tx *tx, struct reply *rp, struct er
         return rc;
     crypto_hex(o.sha256, SHA256_LEN, hex);
     data = json_object();
-    api_set(data, "storage_path", json_text(o.storage_path));
-    api_set(data, "size_bytes", json_integer(o.size_bytes));
-    api_set(data, "sha256", json_text(hex));
+    js_set(data, "storage_path", js_text(o.storage_path));
+    js_set(data, "size_bytes", json_integer(o.size_bytes));
+    js_set(data, "sha256", js_text(hex));
     reply_data(rp, 200, data);
     return RC_OK;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The upload dialect: one request, one or more files, all of them or none. */
 #include "api/api.h"
-#include "base/json.h"
+#include "base/js.h"
 #include "base/text.h"
 #include "core/library.h"
 #include "http/multipart.h"

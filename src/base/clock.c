@@ -5,6 +5,8 @@
 #include <time.h>
 
 #define DAY_MS ((int64_t)86400 * 1000)
+#define YEAR_0 (-62167219200) /* seconds of the first and the last moment we can write */
+#define YEAR_9999 253402300799
 
 static int64_t
 read_ms(clockid_t which)
@@ -39,8 +41,15 @@ clock_format(int64_t ms, char out[CLOCK_TEXT_LEN])
     time_t s = (time_t)(ms / 1000 - (ms % 1000 < 0));
     struct tm tm;
 
-    if (!gmtime_r(&s, &tm) || strftime(out, CLOCK_TEXT_LEN, "%Y-%m-%dT%H:%M:%SZ", &tm) != 20)
+    if (s < YEAR_0 || s > YEAR_9999 || !gmtime_r(&s, &tm)) {
         (void)snprintf(out, CLOCK_TEXT_LEN, "9999-12-31T23:59:59Z");
+        return;
+    }
+    /* the remainders are what the compiler needs to see that it fits */
+    (void)snprintf(out, CLOCK_TEXT_LEN, "%04u-%02u-%02uT%02u:%02u:%02uZ",
+                   (unsigned)(tm.tm_year + 1900) % 10000, (unsigned)(tm.tm_mon + 1) % 100,
+                   (unsigned)tm.tm_mday % 100, (unsigned)tm.tm_hour % 100,
+                   (unsigned)tm.tm_min % 100, (unsigned)tm.tm_sec % 100);
 }
 
 /* Reads exactly `n` digits at *p into *v and moves on. */
@@ -112,7 +121,7 @@ read_time(const char **p, struct tm *tm, int *east)
 bool
 clock_parse(const char *text, int64_t *ret_ms)
 {
-    struct tm tm = {0}, back;
+    struct tm tm = {0}, day;
     const char *p = text;
     int east = 0;
     time_t s;
@@ -128,10 +137,11 @@ clock_parse(const char *text, int64_t *ret_ms)
         return false;
     tm.tm_year -= 1900;
     tm.tm_mon -= 1;
-    back = tm;
-    s = timegm(&back);
-    if (back.tm_mday != tm.tm_mday && tm.tm_sec != 60)
+    day = (struct tm){.tm_year = tm.tm_year, .tm_mon = tm.tm_mon, .tm_mday = tm.tm_mday};
+    (void)timegm(&day);
+    if (day.tm_mday != tm.tm_mday)
         return false; /* 31 February */
+    s = timegm(&tm);
     *ret_ms = ((int64_t)s - east) * 1000;
     return true;
 }

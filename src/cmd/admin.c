@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
-#include "base/json.h"
+#include "base/js.h"
 #include "base/log.h"
 
 #define LINE_MAX_BYTES (16 * 1024 * 1024) /* a list of every key of a large workspace */
@@ -77,7 +77,7 @@ send_json(int fd, const json_t *value)
 {
     SCOPED_POOL(pool);
     size_t len;
-    char *text = json_write(pool, value, &len);
+    char *text = js_write(pool, value, &len);
 
     return send_all(fd, mem_printf(pool, "%s\n", text), len + 1);
 }
@@ -100,7 +100,7 @@ read_line(int fd, struct buf *b, size_t *at, json_t **ret)
         if (n <= 0 || !buf_append(b, block, (size_t)n))
             return false;
     }
-    if (json_read(b->bytes + *at, (size_t)(end - b->bytes) - *at, ret, &err))
+    if (js_read(b->bytes + *at, (size_t)(end - b->bytes) - *at, ret, &err))
         return false;
     *at = (size_t)(end - b->bytes) + 1;
     return true;
@@ -112,7 +112,7 @@ tell_progress(void *arg, const char *text)
     const struct client *c = arg;
     json_auto_t *line = json_object();
 
-    command_set(line, "progress", json_text(text));
+    js_set(line, "progress", js_text(text));
     (void)send_json(c->fd, line); /* a client that has left does not stop what it began */
 }
 
@@ -151,11 +151,11 @@ answer(struct client *c, const json_t *request)
 
     if (!rc)
         rc = command_call(&env, &conf, &out, &err);
-    command_set(line, "exit", json_integer(rc ? command_exit(rc) : env.exit));
+    js_set(line, "exit", json_integer(rc ? command_exit(rc) : env.exit));
     if (rc)
-        command_set(line, "message", json_text(err.detail));
+        js_set(line, "message", js_text(err.detail));
     else
-        command_set(line, "out", out);
+        js_set(line, "out", out);
     return line;
 }
 
@@ -318,7 +318,7 @@ question(const struct conf *conf)
 
     for (size_t i = 0; i < n; i++)
         BUG_ON(json_array_append_new(list, json_string_nocheck(argv[i])) != 0);
-    command_set(line, "argv", list);
+    js_set(line, "argv", list);
     return line;
 }
 

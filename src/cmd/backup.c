@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/json.h"
+#include "base/js.h"
 #include "cmd/copy.h"
 
 #define TURNS 16
@@ -126,11 +126,11 @@ manifest_json(const struct backup *b)
 {
     json_t *out = json_object();
 
-    command_set(out, "format", json_integer(COPY_FORMAT));
-    command_set(out, "created_at", command_time(clock_wall_ms()));
-    command_set(out, "documents", json_integer(b->copy.documents));
-    command_set(out, "blobs", json_integer(b->copy.blobs));
-    command_set(out, "bytes", json_integer(b->copy.bytes));
+    js_set(out, "format", json_integer(COPY_FORMAT));
+    js_set(out, "created_at", js_time(clock_wall_ms()));
+    js_set(out, "documents", json_integer(b->copy.documents));
+    js_set(out, "blobs", json_integer(b->copy.blobs));
+    js_set(out, "bytes", json_integer(b->copy.bytes));
     return out;
 }
 
@@ -149,7 +149,7 @@ finish(struct backup *b, json_t **ret, struct err *err)
     if (!rc)
         rc = copy_rename(b->partial, home_path(pool, b->dir, COPY_DATABASE), b->dir, err);
     if (!rc)
-        rc = write_file(fresh, mem_printf(pool, "%s\n", json_write(pool, out, &len)), err);
+        rc = write_file(fresh, mem_printf(pool, "%s\n", js_write(pool, out, &len)), err);
     if (!rc)
         rc = copy_rename(fresh, manifest, b->dir, err);
     if (rc) {

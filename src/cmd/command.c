@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/json.h"
+#include "base/js.h"
 #include "cmd/admin.h"
 #include "http/openapi.h"
 
@@ -41,36 +41,13 @@ command_exit(enum rc rc)
     return rc == RC_OK ? 0 : rc == RC_INVALID ? 2 : 1;
 }
 
-void
-command_set(json_t *object, const char *name, json_t *value)
-{
-    BUG_ON(json_object_set_new_nocheck(object, name, value) != 0);
-}
-
-json_t *
-command_time(int64_t ms)
-{
-    char text[CLOCK_TEXT_LEN];
-
-    if (ms < 0)
-        return json_null();
-    clock_format(ms, text);
-    return json_text(text);
-}
-
-json_t *
-command_number(int64_t number)
-{
-    return number < 0 ? json_null() : json_integer(number);
-}
-
 json_t *
 command_id(const struct id *id, enum id_kind kind)
 {
     char text[ID_TEXT_LEN];
 
     id_format(id, kind, ID_RECORDS, text);
-    return json_text(text);
+    return js_text(text);
 }
 
 void
@@ -179,7 +156,7 @@ print(const json_t *out)
 {
     SCOPED_POOL(pool);
     size_t len;
-    const char *text = json_write(pool, out, &len);
+    const char *text = js_write(pool, out, &len);
 
     return fwrite(text, 1, len, stdout) == len && fputc('\n', stdout) != EOF && fflush(stdout) == 0;
 }

@@ -59,9 +59,6 @@ MUST_CHECK enum rc command_owner(struct tx *tx, const char *workspace_id, struct
                                  struct err *err);
 
 /* JSON of values that may be absent; each gives a new reference. */
-json_t *command_time(int64_t ms);       /* null when negative */
-json_t *command_number(int64_t number); /* null when negative */
 json_t *command_id(const struct id *id, enum id_kind kind);
-void command_set(json_t *object, const char *name, json_t *value);
 
 #endif

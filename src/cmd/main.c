@@ -4,7 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/json.h"
+#include "base/js.h"
 #include "base/log.h"
 #include "cmd/command.h"
 
@@ -65,7 +65,7 @@ main(int argc, char **argv)
     struct conf conf;
     struct err err;
 
-    json_start();
+    js_start();
     (void)signal(SIGPIPE, SIG_IGN);
     (void)umask(077);
     raise_descriptor_limit();

@@ -3,7 +3,7 @@
 #include <inttypes.h>
 
 #include "base/clock.h"
-#include "base/json.h"
+#include "base/js.h"
 #include "base/text.h"
 #include "cmd/command.h"
 #include "core/keys.h"
@@ -78,15 +78,15 @@ workspace_json(const struct workspace *w)
 {
     json_t *out = json_object();
 
-    command_set(out, "id", json_text(w->public_id));
-    command_set(out, "name", json_text(w->name));
-    command_set(out, "owner", command_id(&w->owner_id, ID_USER));
-    command_set(out, "bytes", json_text(w->verify_bytes ? "verify" : "trust"));
-    command_set(out, "entities", json_text(w->open_entities ? "open" : "registered"));
-    command_set(out, "quota_bytes", command_number(w->quota_bytes));
-    command_set(out, "quota_documents", command_number(w->quota_documents));
-    command_set(out, "audit_days", json_integer(w->audit_days));
-    command_set(out, "created_at", command_time(w->created_ms));
+    js_set(out, "id", js_text(w->public_id));
+    js_set(out, "name", js_text(w->name));
+    js_set(out, "owner", command_id(&w->owner_id, ID_USER));
+    js_set(out, "bytes", js_text(w->verify_bytes ? "verify" : "trust"));
+    js_set(out, "entities", js_text(w->open_entities ? "open" : "registered"));
+    js_set(out, "quota_bytes", js_number(w->quota_bytes));
+    js_set(out, "quota_documents", js_number(w->quota_documents));
+    js_set(out, "audit_days", json_integer(w->audit_days));
+    js_set(out, "created_at", js_time(w->created_ms));
     return out;
 }
 
@@ -138,7 +138,7 @@ permissions_json(uint32_t permissions)
 
     for (unsigned i = 0; i < PERMISSION_COUNT; i++) {
         if (permissions & 1u << i)
-            BUG_ON(json_array_append_new(list, json_text(permission_name(i))) != 0);
+            BUG_ON(json_array_append_new(list, js_text(permission_name(i))) != 0);
     }
     return list;
 }
@@ -148,13 +148,13 @@ key_json(const struct api_key *k)
 {
     json_t *out = json_object();
 
-    command_set(out, "id", command_id(&k->id, ID_KEY));
-    command_set(out, "name", json_text(k->name));
-    command_set(out, "prefix", json_text(k->prefix));
-    command_set(out, "permissions", permissions_json(k->permissions));
-    command_set(out, "tier", json_text(tier_name((enum tier)k->tier)));
-    command_set(out, "created_at", command_time(id_time_ms(&k->id)));
-    command_set(out, "expires_at", command_time(k->expires_ms));
+    js_set(out, "id", command_id(&k->id, ID_KEY));
+    js_set(out, "name", js_text(k->name));
+    js_set(out, "prefix", js_text(k->prefix));
+    js_set(out, "permissions", permissions_json(k->permissions));
+    js_set(out, "tier", js_text(tier_name((enum tier)k->tier)));
+    js_set(out, "created_at", js_time(id_time_ms(&k->id)));
+    js_set(out, "expires_at", js_time(k->expires_ms));
     return out;
 }
 
@@ -226,8 +226,8 @@ key_create_fn(struct tx *tx, void *arg, struct err *err)
     if (rc)
         return rc;
     out = key_json(&k);
-    command_set(out, "workspace", json_text(caller.workspace.public_id));
-    command_set(out, "key", json_text(text.text));
+    js_set(out, "workspace", js_text(caller.workspace.public_id));
+    js_set(out, "key", js_text(text.text));
     explicit_bzero(&text, sizeof(text));
     give(t, out);
     return RC_OK;
@@ -255,8 +255,8 @@ list_page(struct tx *tx, int64_t workspace, json_t *list, int64_t *ret_total, st
     for (size_t i = 0; i < n && !rc; i++) {
         json_t *out = key_json(&keys[i]);
 
-        command_set(out, "last_used_at", command_time(keys[i].last_used_ms));
-        command_set(out, "revoked_at", command_time(keys[i].revoked_ms));
+        js_set(out, "last_used_at", js_time(keys[i].last_used_ms));
+        js_set(out, "revoked_at", js_time(keys[i].revoked_ms));
         BUG_ON(json_array_append_new(list, out) != 0);
     }
     return rc;
@@ -320,8 +320,8 @@ key_revoke_fn(struct tx *tx, void *arg, struct err *err)
     if (rc)
         return rc;
     out = key_json(&k);
-    command_set(out, "workspace", json_text(caller.workspace.public_id));
-    command_set(out, "revoked_at", command_time(k.revoked_ms));
+    js_set(out, "workspace", js_text(caller.workspace.public_id));
+    js_set(out, "revoked_at", js_time(k.revoked_ms));
     give(t, out);
     return RC_OK;
 }
@@ -356,11 +356,11 @@ entity_fn(struct tx *tx, void *arg, struct err *err)
     if (rc)
         return rc;
     out = json_object();
-    command_set(out, "workspace", json_text(caller.workspace.public_id));
-    command_set(out, "entity_type", json_text(entity_type_name(e.type)));
-    command_set(out, "entity_id", json_text(e.id));
-    command_set(out, "name", json_text(e.name));
-    command_set(out, "created", json_boolean(fresh));
+    js_set(out, "workspace", js_text(caller.workspace.public_id));
+    js_set(out, "entity_type", js_text(entity_type_name(e.type)));
+    js_set(out, "entity_id", js_text(e.id));
+    js_set(out, "name", js_text(e.name));
+    js_set(out, "created", json_boolean(fresh));
     give(t, out);
     return RC_OK;
 }
@@ -399,9 +399,9 @@ docs_entity_fn(struct tx *tx, void *arg, struct err *err)
     if (rc)
         return rc;
     out = json_object();
-    command_set(out, "id", json_text(e.entity_id));
-    command_set(out, "workspace", json_text(caller.workspace.public_id));
-    command_set(out, "trust_header", json_boolean(e.trust_header));
+    js_set(out, "id", js_text(e.entity_id));
+    js_set(out, "workspace", js_text(caller.workspace.public_id));
+    js_set(out, "trust_header", json_boolean(e.trust_header));
     give(t, out);
     return RC_OK;
 }

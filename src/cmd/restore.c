@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/json.h"
+#include "base/js.h"
 #include "cmd/copy.h"
 #include "core/library.h"
 #include "store/schema.h"
@@ -39,7 +39,7 @@ read_manifest(struct restore *r, struct err *err)
         return err_errno(err, RC_IO, path);
     n = fread(text, 1, sizeof(text), file);
     (void)fclose(file);
-    if (json_read(text, n, &r->manifest, err))
+    if (js_read(text, n, &r->manifest, err))
         return err_set(err, RC_IO, "%s is damaged; use another backup", path);
     if (json_integer_value(json_object_get(r->manifest, "format")) != COPY_FORMAT)
         return err_set(err, RC_IO, "%s is of a format this program does not know: use a newer one",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* verify: the commands that look whether all is as it should be. */
-#include "base/json.h"
+#include "base/js.h"
 #include "cmd/command.h"
 #include "jobs/check.h"
 #include "store/audit.h"
@@ -35,11 +35,10 @@ verify_one(struct tx *tx, const struct workspace *w, void *arg, struct err *err)
     if (rc)
         return rc;
     out = json_object();
-    command_set(out, "workspace", json_text(w->public_id));
-    command_set(out, "lines", json_integer(report.lines));
-    command_set(out, "intact", json_boolean(report.intact));
-    command_set(out, "broken_at",
-                report.intact ? json_null() : command_id(&report.broken_at, ID_LOG));
+    js_set(out, "workspace", js_text(w->public_id));
+    js_set(out, "lines", json_integer(report.lines));
+    js_set(out, "intact", json_boolean(report.intact));
+    js_set(out, "broken_at", report.intact ? json_null() : command_id(&report.broken_at, ID_LOG));
     BUG_ON(json_array_append_new(v->list, out) != 0);
     v->intact = v->intact && report.intact;
     return RC_OK;
@@ -64,8 +63,8 @@ command_audit_verify(struct command_env *env, const struct conf *conf, json_t **
     json_t *out = json_object();
     enum rc rc = engine_read(env->home->app.engine, env->pool, verify_fn, &v, err);
 
-    command_set(out, "ok", json_boolean(v.intact));
-    command_set(out, "workspaces", v.list);
+    js_set(out, "ok", json_boolean(v.intact));
+    js_set(out, "workspaces", v.list);
     if (rc) {
         json_decref(out);
         return rc;

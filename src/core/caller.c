@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/caller.h"
 
-#include "base/json.h"
+#include "base/js.h"
 
 enum rc
 caller_audit(struct tx *tx, const struct caller *caller, const char *action,
@@ -16,7 +16,7 @@ caller_audit(struct tx *tx, const struct caller *caller, const char *action,
         .user_id = caller->has_key ? &caller->user_id : NULL,
         .request_id = caller->request_id,
         .address = caller->address,
-        .details = detail_name ? json_member_text(tx->pool, detail_name, detail_text) : NULL,
+        .details = detail_name ? js_member(tx->pool, detail_name, detail_text) : NULL,
     };
 
     return audit_append(tx, caller->workspace.number, &line, err);

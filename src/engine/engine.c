@@ -301,7 +301,8 @@ run_query(void *arg)
     struct engine *en = w->engine_;
 
     w->rc_ = read_with_limit(en, w->pool, en->config.query_limit_ms, w->fn, w->arg, &w->err_);
-    w->done(w->arg, w->rc_, &w->err_);
+    if (w->done)
+        w->done(w->arg, w->rc_, &w->err_);
 }
 
 enum rc

@@ -25,6 +25,7 @@ lanes_new(unsigned max_per_lane)
 {
     struct lanes *l = MEM_NEW(NULL, struct lanes);
 
+    BUG_ON(max_per_lane == 0);
     l->max_per_lane = max_per_lane;
     return l;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "http/answer.h"
 
-#include "base/json.h"
+#include "base/js.h"
 
 /* A Host that could not be one gives relative URLs instead of odd ones. */
 static bool

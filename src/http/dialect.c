@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "http/dialect.h"
 
-#include "base/json.h"
+#include "base/js.h"
 
 static json_t *
 envelope(const char *code, const char *message, json_t *details)
 {
     json_t *error = json_object(), *body = json_object();
 
-    (void)json_object_set_new(error, "code", json_text(code));
-    (void)json_object_set_new(error, "message", json_text(message));
+    (void)json_object_set_new(error, "code", js_text(code));
+    (void)json_object_set_new(error, "message", js_text(message));
     if (details)
         (void)json_object_set(error, "details", details);
     (void)json_object_set_new(body, "error", error);
@@ -57,7 +57,7 @@ upload_error(enum rc code, const char *message, json_t *details)
             message = upload_texts[i].detail;
     }
     (void)details;
-    (void)json_object_set_new(body, "detail", json_text(message));
+    (void)json_object_set_new(body, "detail", js_text(message));
     return body;
 }
 

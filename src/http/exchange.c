@@ -5,7 +5,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
-#include "base/json.h"
+#include "base/js.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "http/answer.h"
@@ -338,8 +338,8 @@ read_json(struct exchange *ex, struct err *err)
 
     if (ex->body.len == 0 && r->body_optional)
         ex->rq.json = json_object();
-    else if ((rc = json_read(ex->body.bytes ? ex->body.bytes : "", ex->body.len, &ex->rq.json,
-                             err)) != RC_OK)
+    else if ((rc = js_read(ex->body.bytes ? ex->body.bytes : "", ex->body.len, &ex->rq.json,
+                           err)) != RC_OK)
         return rc;
     if (r->body && !json_is_object(ex->rq.json))
         return err_set(err, RC_MALFORMED, "the body is not an object");

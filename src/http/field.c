@@ -2,7 +2,7 @@
 #include "http/field.h"
 
 #include "base/clock.h"
-#include "base/json.h"
+#include "base/js.h"
 #include "base/text.h"
 
 /* Where in the body we are: "entities[3]." before the names of its members. */
@@ -20,7 +20,7 @@ faults_add(struct faults *f, const char *name, const char *reason)
     if (!f->fields)
         f->fields = json_object();
     if (!json_object_get(f->fields, name)) /* the first reason is the one to act on */
-        (void)json_object_set_new_nocheck(f->fields, name, json_text(reason));
+        (void)json_object_set_new_nocheck(f->fields, name, js_text(reason));
 }
 
 void
@@ -106,7 +106,7 @@ read_texts(TALLOC_CTX *pool, const struct field *fd, const json_t *j, struct val
 
     if (!json_is_array(j))
         return "must be an array of strings";
-    if ((fd->max_items && n > fd->max_items) || (n == 0 && fd->flags & FIELD_REQUIRED))
+    if (n > fd->max_items || (n == 0 && fd->flags & FIELD_REQUIRED))
         return mem_printf(pool, "must hold %d to %zu strings", fd->flags & FIELD_REQUIRED ? 1 : 0,
                           fd->max_items);
     v->texts = MEM_ARRAY(pool, const char *, n + 1);
@@ -131,7 +131,7 @@ read_objects(const struct place *at, const struct field *fd, const json_t *j, st
     TALLOC_CTX *pool = at->faults->pool;
     size_t n = json_array_size(j);
 
-    if (!json_is_array(j) || n == 0 || (fd->max_items && n > fd->max_items))
+    if (!json_is_array(j) || n == 0 || n > fd->max_items)
         return mem_printf(pool, "must be an array of 1 to %zu objects", fd->max_items);
     v->items = mem_zalloc(pool, n * fd->item_size);
     v->n = n;

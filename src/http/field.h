@@ -47,7 +47,7 @@ struct field {
     enum field_type type;
     unsigned flags;
     int64_t min, max; /* characters of TEXT(S), value of INT */
-    size_t max_items; /* TEXTS, OBJECTS; 0: one and more, without a bound of its own */
+    size_t max_items; /* TEXTS, OBJECTS; always given */
     size_t offset;    /* of the struct value, or of the OBJECT's first member */
     /*
      * A rule beyond the above: NULL when `in` is good, else the reason, for the client. May put

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "http/openapi.h"
 
-#include "base/json.h"
+#include "base/js.h"
 #include "base/text.h"
 #include "http/openapi_answer.h"
 #include "http/openapi_schema.h"
@@ -52,7 +52,7 @@ parameter(const char *in, const char *name, bool required, const char *help, jso
 
     if (help)
         openapi_set_text(p, "description", help);
-    openapi_set(p, "schema", schema);
+    js_set(p, "schema", schema);
     return p;
 }
 
@@ -88,7 +88,7 @@ add_path_param(json_t *out, const char *path, const char *name)
 static void
 add_path_name(json_t *out, const char *path UNUSED, const char *name)
 {
-    (void)json_array_append_new(out, json_text(name));
+    (void)json_array_append_new(out, js_text(name));
 }
 
 static void
@@ -100,10 +100,10 @@ add_query_params(json_t *out, const struct route *r)
 
         if (fd->type == FIELD_TEXTS) {
             openapi_set_text(p, "style", "form");
-            openapi_set(p, "explode", json_true());
+            js_set(p, "explode", json_true());
         }
         if (fd->example)
-            openapi_set(p, "example", openapi_field_example(fd));
+            js_set(p, "example", openapi_field_example(fd));
         (void)json_array_append_new(out, p);
     }
 }
@@ -188,8 +188,8 @@ request_body(const struct route *r)
     else
         media = openapi_content(OCTETS, openapi_binary_schema(), NULL);
     if (r->raw_json && !r->body && r->method == HTTP_PATCH)
-        openapi_set(media, "application/json",
-                    json_incref(json_object_get(media, "application/json-patch+json")));
+        js_set(media, "application/json",
+               json_incref(json_object_get(media, "application/json-patch+json")));
     return json_pack("{s:b,s:o}", "required", !r->body_optional, "content", media);
 }
 
@@ -201,7 +201,7 @@ one_security(const char *first, const char *second)
     json_t *all = json_pack("{s:[]}", first);
 
     if (second)
-        openapi_set(all, second, json_array());
+        js_set(all, second, json_array());
     return all;
 }
 
@@ -244,17 +244,17 @@ operation(const struct route *r, json_t *components)
     openapi_set_text(op, "operationId", r->op);
     openapi_set_text(op, "summary", r->summary);
     openapi_set_text(op, "description", needs(pool, r));
-    openapi_set(op, "tags", json_pack("[s]", r->tag));
-    openapi_set(op, "security", security(r));
+    js_set(op, "tags", json_pack("[s]", r->tag));
+    js_set(op, "security", security(r));
     each_path_arg(r->path, add_path_param, params);
     add_query_params(params, r);
     add_header_params(params, r);
     if (json_array_size(params))
-        openapi_set(op, "parameters", json_incref(params));
+        js_set(op, "parameters", json_incref(params));
     json_decref(params);
     if (r->max_body > 0 || r->stream)
-        openapi_set(op, "requestBody", request_body(r));
-    openapi_set(op, "responses", openapi_responses(r, components));
+        js_set(op, "requestBody", request_body(r));
+    js_set(op, "responses", openapi_responses(r, components));
     return op;
 }
 
@@ -267,10 +267,10 @@ add_operation(json_t *paths, const struct route *r, json_t *components)
 
     if (!path) {
         path = json_object();
-        openapi_set(paths, r->path, path);
+        js_set(paths, r->path, path);
     }
     text_lower(method);
-    openapi_set(path, method, operation(r, components));
+    js_set(path, method, operation(r, components));
 }
 
 static json_t *
@@ -281,7 +281,7 @@ tags(void)
     for (const struct route *r = routes; r->op; r++) {
         if (json_object_get(seen, r->tag))
             continue;
-        openapi_set(seen, r->tag, json_true());
+        js_set(seen, r->tag, json_true());
         (void)json_array_append_new(list, json_pack("{s:s}", "name", r->tag));
     }
     json_decref(seen);
@@ -313,18 +313,18 @@ openapi_document(void)
 {
     json_t *doc = json_object(), *paths = json_object(), *components = json_object();
 
-    openapi_set(components, "securitySchemes", security_schemes());
-    openapi_set(components, "schemas", json_object());
-    openapi_set(components, "responses", json_object());
-    openapi_set(components, "headers", openapi_headers());
+    js_set(components, "securitySchemes", security_schemes());
+    js_set(components, "schemas", json_object());
+    js_set(components, "responses", json_object());
+    js_set(components, "headers", openapi_headers());
     for (const struct route *r = routes; r->op; r++)
         add_operation(paths, r, components);
     openapi_set_text(doc, "openapi", "3.1.0");
-    openapi_set(doc, "info", info());
-    openapi_set(doc, "servers", json_pack("[{s:s}]", "url", "/"));
-    openapi_set(doc, "tags", tags());
-    openapi_set(doc, "paths", paths);
-    openapi_set(doc, "components", components);
+    js_set(doc, "info", info());
+    js_set(doc, "servers", json_pack("[{s:s}]", "url", "/"));
+    js_set(doc, "tags", tags());
+    js_set(doc, "paths", paths);
+    js_set(doc, "components", components);
     return doc;
 }
 
@@ -368,7 +368,7 @@ query_names(const struct route *r)
     json_t *list = json_array();
 
     for (const struct field *fd = r->query; fd && fd->type; fd++)
-        (void)json_array_append_new(list, json_text(fd->name));
+        (void)json_array_append_new(list, js_text(fd->name));
     return list;
 }
 
@@ -428,14 +428,14 @@ row(const struct route *r)
     openapi_set_text(out, "run", run_text(r->run));
     openapi_set_text(out, "access", access_text(r->access));
     openapi_set_text(out, "permission", permission_text(r->permission));
-    openapi_set(out, "elevated", elevated(r));
+    js_set(out, "elevated", elevated(r));
     openapi_set_text(out, "dialect", r->dialect->name);
-    openapi_set(out, "idempotency", json_boolean(openapi_takes_key_header(r)));
-    openapi_set(out, "body", json_boolean(r->max_body > 0 || r->stream));
-    openapi_set(out, "query", query_names(r));
-    openapi_set(out, "replies", statuses(r));
-    openapi_set(out, "errors", errors(r));
-    openapi_set(out, "path_ids", ids);
+    js_set(out, "idempotency", json_boolean(openapi_takes_key_header(r)));
+    js_set(out, "body", json_boolean(r->max_body > 0 || r->stream));
+    js_set(out, "query", query_names(r));
+    js_set(out, "replies", statuses(r));
+    js_set(out, "errors", errors(r));
+    js_set(out, "path_ids", ids);
     return out;
 }
 

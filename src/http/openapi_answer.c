@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/json.h"
+#include "base/js.h"
 #include "http/openapi_schema.h"
 
 /* ---- what a row implies ---- */
@@ -167,7 +167,7 @@ answer_headers(const struct route *r, int status)
 
     for (size_t i = 0; i < ARRAY_LEN(headers); i++) {
         if (has_header(headers[i].when, r, status))
-            openapi_set(out, headers[i].name, openapi_ref("headers", headers[i].name));
+            js_set(out, headers[i].name, openapi_ref("headers", headers[i].name));
     }
     return out;
 }
@@ -182,9 +182,9 @@ openapi_headers(void)
 
         openapi_set_text(h, "description", headers[i].help);
         if (headers[i].when == ALWAYS)
-            openapi_set(h, "required", json_true());
-        openapi_set(h, "schema", json_pack("{s:s}", "type", headers[i].type));
-        openapi_set(out, headers[i].name, h);
+            js_set(h, "required", json_true());
+        js_set(h, "schema", json_pack("{s:s}", "type", headers[i].type));
+        js_set(out, headers[i].name, h);
     }
     return out;
 }
@@ -219,7 +219,7 @@ add_choice(json_t *response, json_t *media)
     json_t *choices = json_pack("{s:[O,O]}", "anyOf", json_object_get(first, "schema"),
                                 json_object_get(second, "schema"));
 
-    openapi_set(first, "schema", choices);
+    js_set(first, "schema", choices);
     json_decref(media);
 }
 
@@ -237,10 +237,10 @@ add_reply(json_t *responses, const struct route *r, const struct reply_doc *doc,
     }
     response = json_object();
     openapi_set_text(response, "description", doc->help ? doc->help : r->summary);
-    openapi_set(response, "headers", answer_headers(r, doc->status));
+    js_set(response, "headers", answer_headers(r, doc->status));
     if (media)
-        openapi_set(response, "content", media);
-    openapi_set(responses, status, response);
+        js_set(response, "content", media);
+    js_set(responses, status, response);
 }
 
 /* ---- errors ---- */
@@ -276,8 +276,8 @@ code_schema(bool docs)
 
         if (json_object_get(seen, code))
             continue;
-        openapi_set(seen, code, json_true());
-        (void)json_array_append_new(list, json_text(code));
+        js_set(seen, code, json_true());
+        (void)json_array_append_new(list, js_text(code));
     }
     json_decref(seen);
     return json_pack("{s:s,s:s,s:o}", "type", "string", "description", "For programs", "enum",
@@ -316,7 +316,7 @@ envelope_schema(bool detail, bool docs)
                         "details", details_schema());
     required = json_pack("[s,s]", "code", "message");
     if (docs)
-        (void)json_array_append_new(required, json_text("details"));
+        (void)json_array_append_new(required, js_text("details"));
     error = json_pack("{s:s,s:o,s:o,s:b}", "type", "object", "properties", members, "required",
                       required, "additionalProperties", 0);
     return json_pack("{s:s,s:{s:o},s:[s],s:b}", "type", "object", "properties", "error", error,
@@ -330,8 +330,8 @@ envelope_ref(size_t envelope, json_t *schemas)
     const char *name = mem_printf(pool, "%sError", envelopes[envelope].prefix);
 
     if (!json_object_get(schemas, name))
-        openapi_set(schemas, name,
-                    envelope_schema(envelopes[envelope].detail, envelopes[envelope].docs));
+        js_set(schemas, name,
+               envelope_schema(envelopes[envelope].detail, envelopes[envelope].docs));
     return openapi_ref("schemas", name);
 }
 
@@ -397,9 +397,9 @@ add_example(json_t *examples, json_t *words, enum rc code, json_t *body)
         }
     }
     if (!json_object_get(words, error_words(body)))
-        openapi_set(words, error_words(body), json_true());
-    openapi_set(examples, rc_info(code)->name,
-                json_pack("{s:s,s:o}", "summary", error_words(body), "value", body));
+        js_set(words, error_words(body), json_true());
+    js_set(examples, rc_info(code)->name,
+           json_pack("{s:s,s:o}", "summary", error_words(body), "value", body));
 }
 
 static char *
@@ -425,10 +425,10 @@ error_response(const struct route *r, const enum rc *codes, size_t n, json_t *sc
     for (size_t i = 0; i < n; i++)
         add_example(examples, words, codes[i], error_example(r, codes[i]));
     media = json_pack("{s:o}", "schema", envelope_ref(envelope_of(r), schemas));
-    openapi_set(media, "examples", examples);
+    js_set(media, "examples", examples);
     openapi_set_text(response, "description", join(pool, words));
-    openapi_set(response, "headers", answer_headers(r, rc_info(codes[0])->http));
-    openapi_set(response, "content", json_pack("{s:o}", "application/json", media));
+    js_set(response, "headers", answer_headers(r, rc_info(codes[0])->http));
+    js_set(response, "content", json_pack("{s:o}", "application/json", media));
     json_decref(words);
     return response;
 }
@@ -455,7 +455,7 @@ shared_response(const struct route *r, int status, json_t *response, json_t *com
     if (other)
         json_decref(response);
     else
-        openapi_set(responses, name, response);
+        js_set(responses, name, response);
     return openapi_ref("responses", name);
 }
 
@@ -479,7 +479,7 @@ openapi_responses(const struct route *r, json_t *components)
         if (json_object_get(out, status))
             continue;
         response = error_response(r, errors.codes + i, n, schemas);
-        openapi_set(out, status, shared_response(r, http, response, components));
+        js_set(out, status, shared_response(r, http, response, components));
     }
     return out;
 }

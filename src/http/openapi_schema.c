@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "base/json.h"
+#include "base/js.h"
 
 /* The tables of api/shapes.c stand above this layer, as `routes` does. */
 extern const struct field document_shape[], document_full_shape[], linked_document_shape[],
@@ -42,15 +42,9 @@ struct use {
 static json_t *object_schema(const struct field *fields, const struct use *use);
 
 void
-openapi_set(json_t *object, const char *name, json_t *value)
-{
-    BUG_ON(!value || json_object_set_new(object, name, value) != 0);
-}
-
-void
 openapi_set_text(json_t *object, const char *name, const char *text)
 {
-    openapi_set(object, name, json_text(text));
+    js_set(object, name, js_text(text));
 }
 
 json_t *
@@ -71,15 +65,15 @@ text_schema(const struct field *fd)
     json_t *schema = typed("string"), *list;
 
     if (fd->max && fd->min > 0)
-        openapi_set(schema, "minLength", json_integer(fd->min));
+        js_set(schema, "minLength", json_integer(fd->min));
     if (fd->max)
-        openapi_set(schema, "maxLength", json_integer(fd->max));
+        js_set(schema, "maxLength", json_integer(fd->max));
     if (!fd->choices)
         return schema;
     list = json_array();
     for (size_t i = 0; fd->choices[i]; i++)
-        (void)json_array_append_new(list, json_text(fd->choices[i]));
-    openapi_set(schema, "enum", list);
+        (void)json_array_append_new(list, js_text(fd->choices[i]));
+    js_set(schema, "enum", list);
     return schema;
 }
 
@@ -91,8 +85,8 @@ int_schema(const struct field *fd, const struct use *use)
     openapi_set_text(schema, "format", "int64");
     if (use->schemas && fd->min == 0 && fd->max == 0)
         return schema;
-    openapi_set(schema, "minimum", json_integer(fd->min));
-    openapi_set(schema, "maximum", json_integer(fd->max));
+    js_set(schema, "minimum", json_integer(fd->min));
+    js_set(schema, "maximum", json_integer(fd->max));
     return schema;
 }
 
@@ -104,8 +98,8 @@ time_schema(const struct use *use)
     if (use->schemas)
         openapi_set_text(schema, "format", "date-time");
     else
-        openapi_set(schema, "anyOf",
-                    json_pack("[{s:s},{s:s}]", "format", "date-time", "format", "date"));
+        js_set(schema, "anyOf",
+               json_pack("[{s:s},{s:s}]", "format", "date-time", "format", "date"));
     return schema;
 }
 
@@ -115,11 +109,11 @@ array_schema(const struct field *fd, const struct use *use)
     json_t *schema = typed("array");
     bool objects = fd->type == FIELD_OBJECTS;
 
-    openapi_set(schema, "items", objects ? object_schema(fd->members, use) : text_schema(fd));
+    js_set(schema, "items", objects ? object_schema(fd->members, use) : text_schema(fd));
     if (!use->schemas && (objects || fd->flags & FIELD_REQUIRED))
-        openapi_set(schema, "minItems", json_integer(1));
+        js_set(schema, "minItems", json_integer(1));
     if (fd->max_items)
-        openapi_set(schema, "maxItems", json_integer((json_int_t)fd->max_items));
+        js_set(schema, "maxItems", json_integer((json_int_t)fd->max_items));
     return schema;
 }
 
@@ -174,7 +168,7 @@ member_schema(const struct field *fd, const struct use *use)
     if (fd->help)
         openapi_set_text(schema, "description", fd->help);
     if (fd->example)
-        openapi_set(schema, "examples", json_pack("[o]", openapi_field_example(fd)));
+        js_set(schema, "examples", json_pack("[o]", openapi_field_example(fd)));
     return schema;
 }
 
@@ -186,16 +180,16 @@ object_inline(const struct field *fields, const struct use *use)
     for (const struct field *fd = fields; fd && fd->type; fd++) {
         bool must = use->schemas ? !(fd->flags & FIELD_OPTIONAL) : fd->flags & FIELD_REQUIRED;
 
-        openapi_set(members, fd->name, member_schema(fd, use));
+        js_set(members, fd->name, member_schema(fd, use));
         if (must)
-            (void)json_array_append_new(required, json_text(fd->name));
+            (void)json_array_append_new(required, js_text(fd->name));
     }
-    openapi_set(schema, "properties", members);
+    js_set(schema, "properties", members);
     if (json_array_size(required))
-        openapi_set(schema, "required", json_incref(required));
+        js_set(schema, "required", json_incref(required));
     json_decref(required);
     if (use->schemas)
-        openapi_set(schema, "additionalProperties", json_false());
+        js_set(schema, "additionalProperties", json_false());
     return schema;
 }
 
@@ -217,7 +211,7 @@ object_schema(const struct field *fields, const struct use *use)
     if (!name)
         return object_inline(fields, use);
     if (!json_object_get(use->schemas, name))
-        openapi_set(use->schemas, name, object_inline(fields, use));
+        js_set(use->schemas, name, object_inline(fields, use));
     return openapi_ref("schemas", name);
 }
 
@@ -241,10 +235,10 @@ closed_object(json_t *members)
     const char *name;
 
     json_object_foreach (members, name, member)
-        (void)json_array_append_new(required, json_text(name));
-    openapi_set(schema, "properties", members);
-    openapi_set(schema, "required", required);
-    openapi_set(schema, "additionalProperties", json_false());
+        (void)json_array_append_new(required, js_text(name));
+    js_set(schema, "properties", members);
+    js_set(schema, "required", required);
+    js_set(schema, "additionalProperties", json_false());
     return schema;
 }
 
@@ -259,11 +253,11 @@ static json_t *
 page_meta(json_t *schemas)
 {
     if (!json_object_get(schemas, "PageMeta"))
-        openapi_set(schemas, "PageMeta",
-                    closed_object(json_pack("{s:o,s:o,s:o}", "page",
-                                            count_schema("The page shown, from 1", 1), "per_page",
-                                            count_schema("Items a page, as it was applied", 1),
-                                            "total", count_schema("Items on all pages", 0))));
+        js_set(schemas, "PageMeta",
+               closed_object(json_pack("{s:o,s:o,s:o}", "page",
+                                       count_schema("The page shown, from 1", 1), "per_page",
+                                       count_schema("Items a page, as it was applied", 1), "total",
+                                       count_schema("Items on all pages", 0))));
     return openapi_ref("schemas", "PageMeta");
 }
 
@@ -275,10 +269,10 @@ cursor_meta(json_t *schemas)
     if (!json_object_get(schemas, "CursorMeta")) {
         next = json_pack("{s:[s,s],s:s}", "type", "string", "null", "description",
                          "Send it as cursor for the next page; null at the end");
-        openapi_set(schemas, "CursorMeta",
-                    closed_object(json_pack("{s:o,s:o}", "per_page",
-                                            count_schema("Items a page, as it was applied", 1),
-                                            "next_cursor", next)));
+        js_set(schemas, "CursorMeta",
+               closed_object(json_pack("{s:o,s:o}", "per_page",
+                                       count_schema("Items a page, as it was applied", 1),
+                                       "next_cursor", next)));
     }
     return openapi_ref("schemas", "CursorMeta");
 }
@@ -317,9 +311,9 @@ openapi_answer_schema(const struct reply_doc *doc, json_t *schemas)
     }
     members = json_pack("{s:o}", "data", data_schema(doc, item));
     if (doc->wrap == SHAPE_PAGE)
-        openapi_set(members, "meta", page_meta(schemas));
+        js_set(members, "meta", page_meta(schemas));
     if (doc->wrap == SHAPE_CURSOR)
-        openapi_set(members, "meta", cursor_meta(schemas));
+        js_set(members, "meta", cursor_meta(schemas));
     return closed_object(members);
 }
 
@@ -356,7 +350,7 @@ openapi_example(const struct field *fields)
         json_t *value = one_example(fd);
 
         if (value) {
-            openapi_set(object, fd->name, value);
+            js_set(object, fd->name, value);
         } else if (!(fd->flags & FIELD_OPTIONAL)) {
             json_decref(object);
             return NULL;
@@ -380,8 +374,8 @@ openapi_answer_example(const struct reply_doc *doc)
 
     if (!doc->shape && doc->wrap != SHAPE_ARRAY)
         return NULL;
-    item = doc->shape ? openapi_example(doc->shape)
-                      : json_text("018f6d7e-2c3b-7a41-9d5e-6f7081920a1b");
+    item =
+        doc->shape ? openapi_example(doc->shape) : js_text("018f6d7e-2c3b-7a41-9d5e-6f7081920a1b");
     if (!item || doc->wrap == SHAPE_BARE)
         return item;
     if (doc->wrap == SHAPE_ARRAY)
@@ -399,7 +393,7 @@ openapi_content(const char *media_type, json_t *schema, json_t *example)
     json_t *media = json_pack("{s:o}", "schema", schema);
 
     if (example)
-        openapi_set(media, "example", example);
+        js_set(media, "example", example);
     return json_pack("{s:o}", media_type, media);
 }
 

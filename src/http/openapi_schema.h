@@ -12,8 +12,7 @@
 #define HTTP_OPENAPI_SCHEMA_H
 #include "http/route.h"
 
-/* Sets a member; takes `value`, which is never NULL. */
-void openapi_set(json_t *object, const char *name, json_t *value);
+/* Sets a member to a string. */
 void openapi_set_text(json_t *object, const char *name, const char *text);
 
 /* {"$ref": "#/components/<kind>/<name>"} */

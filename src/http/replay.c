@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
-#include "base/json.h"
+#include "base/js.h"
 
 #define KEY_MAX 255
 
@@ -148,7 +148,7 @@ replay_find(struct replay *r, const struct request *rq, struct tx *tx, struct re
         return rc == RC_NOT_FOUND ? RC_OK : rc;
     seal_key(r, rq, key);
     if (!crypto_open(rq->pool, key, kept.answer, kept.answer_len, &plain, &len) ||
-        json_read((char *)plain, len, &answer, err))
+        js_read((char *)plain, len, &answer, err))
         return err_set(err, RC_INTERNAL, "a kept answer cannot be opened");
     if (rq->route->dialect->repeat_conflicts)
         rc = conflict(answer, rp, err);
@@ -172,7 +172,7 @@ replay_seal(const struct replay *r, const struct request *rq, struct tx *tx, str
 
     reply_render(rp);
     answer = pack(rp);
-    text = json_write(rq->pool, answer, &len);
+    text = js_write(rq->pool, answer, &len);
     json_decref(answer);
     seal_key(r, rq, key);
     crypto_seal(rq->pool, key, text, len, &sealed, &ret->answer_len);

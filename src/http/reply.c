@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "http/reply.h"
 
-#include "base/json.h"
+#include "base/js.h"
 
 void
 reply_init(struct reply *rp, TALLOC_CTX *pool)
@@ -81,5 +81,5 @@ void
 reply_render(struct reply *rp)
 {
     if (rp->json && !rp->text)
-        rp->text = json_write(rp->pool, rp->json, &rp->text_len);
+        rp->text = js_write(rp->pool, rp->json, &rp->text_len);
 }

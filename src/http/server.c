@@ -304,7 +304,7 @@ open_socket(const char *listen_text, int *ret_fd, struct err *err)
 {
     SCOPED_POOL(pool);
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *list = NULL;
-    char *host, *port;
+    char *host = NULL, *port = NULL;
     int fd = -1, one = 1;
     enum rc rc;
 

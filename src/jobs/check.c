@@ -192,7 +192,7 @@ describe_row(const struct check *ck, const struct page *p, const struct census_r
     json_t *what = describe_blob(ck, &key, row->size_bytes);
     char text[ID_TEXT_LEN];
 
-    BUG_ON(json_object_set_new(what, "storage_path", json_text(row->storage_path)));
+    BUG_ON(json_object_set_new(what, "storage_path", js_text(row->storage_path)));
     if (row->is_object)
         return what;
     id_format(&row->document_id, ID_DOCUMENT, ID_RECORDS, text);

@@ -8,7 +8,7 @@
  */
 #ifndef JOBS_CHECK_H
 #define JOBS_CHECK_H
-#include "base/json.h"
+#include "base/js.h"
 #include "core/app.h"
 
 /* How many of a kind of fault are shown; "counts" tells all. */

@@ -3,10 +3,15 @@
 
 #define COLUMNS "workspace_id, blob_id, document_id, size_bytes, due_at, hard"
 
-static const struct sql insert =
-    SQL("INSERT INTO purge (" COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6)"
-        " ON CONFLICT (workspace_id, blob_id) DO UPDATE SET"
-        " due_at = min(purge.due_at, excluded.due_at), hard = excluded.hard");
+#define INSERT                                                                                     \
+    "INSERT INTO purge (" COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6)"                              \
+    " ON CONFLICT (workspace_id, blob_id) DO UPDATE SET"
+static const struct sql insert = {
+    .sqlite = INSERT " due_at = min(purge.due_at, excluded.due_at),"
+                     " hard = max(purge.hard, excluded.hard)",
+    .pg = INSERT " due_at = least(purge.due_at, excluded.due_at),"
+                 " hard = greatest(purge.hard, excluded.hard)",
+};
 static const struct sql of_document =
     SQL("SELECT " COLUMNS " FROM purge WHERE workspace_id = $1 AND document_id = $2 AND hard = 1");
 static const struct sql remove_one =

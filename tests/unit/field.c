@@ -2,7 +2,7 @@
 /* field: what the tables let in from bodies and queries, and the reasons they give. */
 #include "support.h"
 
-#include "base/json.h"
+#include "base/js.h"
 #include "http/field.h"
 
 struct item {

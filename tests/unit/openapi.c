@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "base/json.h"
+#include "base/js.h"
 #include "base/text.h"
 #include "http/openapi.h"
 #include "http/route.h"

@@ -2,7 +2,7 @@
 /* json: strict in, compact out. */
 #include "support.h"
 
-#include "base/json.h"
+#include "base/js.h"
 
 static const char *const readable[] = {
     "{}",
@@ -64,14 +64,14 @@ test_read(void **state)
     for (size_t i = 0; i < ARRAY_LEN(readable); i++) {
         json_t *value = NULL;
 
-        if (json_read(readable[i], strlen(readable[i]), &value, &err))
+        if (js_read(readable[i], strlen(readable[i]), &value, &err))
             fail_msg("%s: %s", readable[i], err.detail);
         json_decref(value);
     }
     for (size_t i = 0; i < ARRAY_LEN(unreadable); i++) {
         json_t *value = NULL;
 
-        if (json_read(unreadable[i], strlen(unreadable[i]), &value, &err) != RC_MALFORMED)
+        if (js_read(unreadable[i], strlen(unreadable[i]), &value, &err) != RC_MALFORMED)
             fail_msg("%s was read", unreadable[i]);
         assert_null(value);
         assert_string_equal(err.hint, "");
@@ -86,8 +86,8 @@ test_embedded_nul(void **state)
     struct err err;
 
     (void)state;
-    EXPECT(RC_MALFORMED, json_read("{}\0{}", 5, &value, &err));
-    EXPECT(RC_MALFORMED, json_read("\"a\0b\"", 5, &value, &err));
+    EXPECT(RC_MALFORMED, js_read("{}\0{}", 5, &value, &err));
+    EXPECT(RC_MALFORMED, js_read("\"a\0b\"", 5, &value, &err));
     assert_null(value);
 }
 
@@ -96,11 +96,11 @@ static const struct {
     size_t depth;
     enum rc rc;
 } nested[] = {
-    {"[", "]", JSON_DEPTH_MAX, RC_OK},
-    {"[", "]", JSON_DEPTH_MAX + 1, RC_MALFORMED},
+    {"[", "]", JS_DEPTH_MAX, RC_OK},
+    {"[", "]", JS_DEPTH_MAX + 1, RC_MALFORMED},
     {"[", "]", 100000, RC_MALFORMED},
-    {"{\"a\":", "}", JSON_DEPTH_MAX - 1, RC_OK},
-    {"{\"a\":", "}", JSON_DEPTH_MAX + 1, RC_MALFORMED},
+    {"{\"a\":", "}", JS_DEPTH_MAX - 1, RC_OK},
+    {"{\"a\":", "}", JS_DEPTH_MAX + 1, RC_MALFORMED},
     {"[", "", 100000, RC_MALFORMED},
 };
 
@@ -120,7 +120,7 @@ test_depth(void **state)
             text[len++] = '1';
         for (size_t d = 0; d < nested[i].depth; d++, len += close)
             memcpy(text + len, nested[i].close, close);
-        EXPECT(nested[i].rc, json_read(text, len, &value, &err));
+        EXPECT(nested[i].rc, js_read(text, len, &value, &err));
         json_decref(value);
         test_free(text);
     }
@@ -137,7 +137,7 @@ test_depth_in_strings(void **state)
     (void)state;
     memset(text + 3, '[', 100);
     text[103] = '"';
-    EXPECT(RC_OK, json_read(text, 104, &value, &err));
+    EXPECT(RC_OK, js_read(text, 104, &value, &err));
     assert_int_equal(json_string_length(value), 101);
     json_decref(value);
 }
@@ -155,8 +155,8 @@ test_write(void **state)
         size_t len;
 
         memset(text, 's', sizes[i]);
-        value = json_text(text);
-        out = json_write(pool, value, &len);
+        value = js_text(text);
+        out = js_write(pool, value, &len);
         assert_int_equal(len, sizes[i] + 2);
         assert_int_equal(strlen(out), len);
         assert_int_equal(out[0], '"');
@@ -178,13 +178,12 @@ static void
 test_members(void **state)
 {
     SCOPED_POOL(pool);
-    json_auto_t *null = json_text(NULL);
+    json_auto_t *null = js_text(NULL);
 
     (void)state;
     assert_true(json_is_null(null));
     for (size_t i = 0; i < ARRAY_LEN(members); i++)
-        assert_string_equal(json_member_text(pool, members[i].name, members[i].text),
-                            members[i].json);
+        assert_string_equal(js_member(pool, members[i].name, members[i].text), members[i].json);
 }
 
 int
@@ -196,6 +195,6 @@ main(void)
         cmocka_unit_test(test_write), cmocka_unit_test(test_members),
     };
 
-    json_start();
+    js_start();
     return cmocka_run_group_tests_name("json", tests, NULL, NULL);
 }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "base/json.h"
+#include "base/js.h"
+
+#include "base/clock.h"
 
 void
-json_start(void)
+js_start(void)
 {
     json_object_seed(0);
 }
@@ -25,7 +27,7 @@ too_deep(const char *text, size_t len)
         } else if (c == '"') {
             in_string = true;
         } else if (c == '{' || c == '[') {
-            if (++depth > JSON_DEPTH_MAX)
+            if (++depth > JS_DEPTH_MAX)
                 return true;
         } else if (c == '}' || c == ']') {
             depth--;
@@ -35,7 +37,7 @@ too_deep(const char *text, size_t len)
 }
 
 enum rc
-json_read(const char *text, size_t len, json_t **ret, struct err *err)
+js_read(const char *text, size_t len, json_t **ret, struct err *err)
 {
     json_error_t why;
     json_t *value;
@@ -50,7 +52,7 @@ json_read(const char *text, size_t len, json_t **ret, struct err *err)
 }
 
 char *
-json_write(TALLOC_CTX *pool, const json_t *value, size_t *ret_len)
+js_write(TALLOC_CTX *pool, const json_t *value, size_t *ret_len)
 {
     char small[2048], *text;
     size_t len = json_dumpb(value, small, sizeof(small), JSON_COMPACT | JSON_ENCODE_ANY);
@@ -66,17 +68,40 @@ json_write(TALLOC_CTX *pool, const json_t *value, size_t *ret_len)
 }
 
 json_t *
-json_text(const char *text)
+js_text(const char *text)
 {
     return text ? json_string_nocheck(text) : json_null();
 }
 
+json_t *
+js_number(int64_t number)
+{
+    return number < 0 ? json_null() : json_integer(number);
+}
+
+json_t *
+js_time(int64_t ms)
+{
+    char text[CLOCK_TEXT_LEN];
+
+    if (ms < 0)
+        return json_null();
+    clock_format(ms, text);
+    return js_text(text);
+}
+
+void
+js_set(json_t *object, const char *name, json_t *value)
+{
+    BUG_ON(json_object_set_new_nocheck(object, name, value) != 0);
+}
+
 char *
-json_member_text(TALLOC_CTX *pool, const char *name, const char *text)
+js_member(TALLOC_CTX *pool, const char *name, const char *text)
 {
     json_auto_t *object = json_object();
     size_t len;
 
-    (void)json_object_set_new(object, name, text ? json_text(text) : json_true());
-    return json_write(pool, object, &len);
+    (void)json_object_set_new(object, name, text ? js_text(text) : json_true());
+    return js_write(pool, object, &len);
 }
