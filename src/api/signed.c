@@ -316,6 +316,24 @@ answer_range(const struct request *rq, struct reply *rp, const char *etag, struc
     return RC_OK;
 }
 
+static enum rc
+read_again(struct tx *tx, void *arg, struct err *err)
+{
+    const struct download_token *t = arg;
+    struct document d;
+
+    return document_read(tx, t->workspace, &t->document_id, &d, err);
+}
+
+/* Bytes that went after our snapshot was taken belong to a document that is gone by now. */
+static enum rc
+explain_missing(struct request *rq, struct download_token *t, struct err *err)
+{
+    enum rc rc = engine_read(rq->app->engine, rq->pool, read_again, t, err);
+
+    return rc ? rc : err_set(err, RC_INTERNAL, "bytes of a document are missing");
+}
+
 enum rc
 api_signed_download(struct request *rq, struct tx *tx, struct reply *rp, struct err *err)
 {
@@ -345,8 +363,7 @@ api_signed_download(struct request *rq, struct tx *tx, struct reply *rp, struct 
     key = (struct blob_key){t.workspace, d.blob_id};
     rc = blob_read_open(rq->app->blobs, &key, &rp->blob, err);
     if (rc)
-        return rc == RC_NOT_FOUND ? err_set(err, RC_INTERNAL, "bytes of a document are missing")
-                                  : rc;
+        return rc == RC_NOT_FOUND ? explain_missing(rq, &t, err) : rc;
     rc = answer_range(rq, rp, etag, err);
     if (rc)
         return rc;

@@ -16,6 +16,7 @@
 
 #define BLOB_THREADS 8
 #define BLOB_WAITING 4096
+#define BALLAST_BYTES MIB(16)
 #define QUERY_THREADS 2
 #define LOCK_PAUSE_US 50000
 #define GRACE_US 200000 /* for answers under way, once the engine has failed */
@@ -180,6 +181,15 @@ open_database(struct home *home, struct err *err)
     return name_file(rc, path, err);
 }
 
+/* The disk is full and something wants to delete: the reserve is for that. */
+static bool
+on_full(void *arg)
+{
+    struct home *home = arg;
+
+    return ballast_drop(home->app.ballast);
+}
+
 static enum rc
 open_rest(struct home *home, const struct conf *conf, struct err *err)
 {
@@ -191,9 +201,13 @@ open_rest(struct home *home, const struct conf *conf, struct err *err)
         .metrics = &home->app.metrics,
         .fatal = on_fatal,
         .fatal_arg = home,
+        .relief = on_full,
+        .relief_arg = home,
     };
     enum rc rc;
 
+    home->app.ballast = ballast_new(home_path(home->pool, home->dir, "ballast"), BALLAST_BYTES);
+    ballast_lay(home->app.ballast);
     rc = name_file(blob_store_open_fs(blobs, &home->app.blobs, err), blobs, err);
     if (!rc)
         rc = workers_new("blob", BLOB_THREADS, BLOB_WAITING, &home->app.blob_workers, err);
@@ -241,6 +255,7 @@ home_close(struct home **ret)
     media_detector_free(&home->app.detector);
     blob_store_free(&home->app.blobs);
     db_free(&home->app.db);
+    ballast_free(&home->app.ballast);
     if (home->lock_fd >= 0)
         (void)close(home->lock_fd);
     explicit_bzero(&home->app.secret, sizeof(home->app.secret));

@@ -2,6 +2,7 @@
 /* app: the parts of a running Dossier, passed to whoever needs them. Owned by cmd/. */
 #ifndef CORE_APP_H
 #define CORE_APP_H
+#include "base/ballast.h"
 #include "base/metric.h"
 #include "base/workers.h"
 #include "blob/blob.h"
@@ -34,6 +35,7 @@ struct app {
     struct blob_store *blobs;
     struct workers *blob_workers; /* for what waits for the disk */
     struct media_detector *detector;
+    struct ballast *ballast; /* disk space kept back for deleting; NULL: none */
 };
 
 #endif

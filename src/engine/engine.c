@@ -91,25 +91,57 @@ run_transaction(struct engine *en, struct work **batch, size_t n, struct err *er
 }
 
 static void
-run_batch(struct engine *en, struct work **batch, size_t n)
+finish_work(struct work *w, enum rc rc, const struct err *err)
 {
-    struct err err = {0};
-    enum rc rc = run_transaction(en, batch, n, &err);
+    /* a work that had failed by itself keeps its own reason */
+    if (rc && (!w->rc_ || spoils_batch(w->rc_))) {
+        w->rc_ = rc;
+        w->err_ = *err;
+    }
+    if (w->done)
+        w->done(w->arg, w->rc_, &w->err_);
+}
 
-    metric_add(en->config.metrics, METRIC_WORKS, (int64_t)n);
+/* Moves the works that free space to the front; returns how many. */
+static size_t
+savers_first(struct work **batch, size_t n)
+{
+    size_t savers = 0;
+
     for (size_t i = 0; i < n; i++) {
         struct work *w = batch[i];
 
-        /* a work that had failed by itself keeps its own reason */
-        if (rc && (!w->rc_ || spoils_batch(w->rc_))) {
-            w->rc_ = rc;
-            w->err_ = err;
-        }
-        if (w->done)
-            w->done(w->arg, w->rc_, &w->err_);
+        if (!w->frees_space)
+            continue;
+        memmove(batch + savers + 1, batch + savers, (i - savers) * sizeof(struct work *));
+        batch[savers++] = w;
+        w->rc_ = RC_OK;
     }
+    return savers;
+}
+
+static void
+run_batch(struct engine *en, struct work **batch, size_t n)
+{
+    struct err err = {0}, again = {0};
+    enum rc rc = run_transaction(en, batch, n, &err), rc_again;
+    size_t savers = 0;
+
+    if (rc == RC_STORAGE_FULL && en->config.relief)
+        savers = savers_first(batch, n);
+    if (savers > 0 && en->config.relief(en->config.relief_arg)) {
+        rc_again = run_transaction(en, batch, savers, &again);
+    } else {
+        rc_again = rc;
+        again = err;
+    }
+    metric_add(en->config.metrics, METRIC_WORKS, (int64_t)n);
+    for (size_t i = 0; i < n; i++)
+        finish_work(batch[i], i < savers ? rc_again : rc, i < savers ? &again : &err);
     if (rc == RC_IO || rc == RC_COMMIT_UNKNOWN)
         engine_fail(en, &err);
+    else if (rc_again == RC_IO || rc_again == RC_COMMIT_UNKNOWN)
+        engine_fail(en, &again);
 }
 
 static void *

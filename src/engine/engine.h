@@ -27,6 +27,9 @@ struct engine_config {
     struct metrics *metrics;
     void (*fatal)(void *arg, const struct err *err); /* called once; must not block */
     void *fatal_arg;
+    bool (*relief)(
+        void *arg); /* releases reserved disk space; false: there was none. May be NULL */
+    void *relief_arg;
 };
 
 /*
@@ -40,6 +43,7 @@ struct work {
     void (*done)(void *arg, enum rc rc, const struct err *err);
     void *arg;
     int64_t lane;     /* the workspace */
+    bool frees_space; /* it is run again, with the reserve released, when the disk is full */
     TALLOC_CTX *pool; /* results of the store's functions go here */
 
     struct work *next_; /* private from here */

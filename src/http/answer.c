@@ -3,17 +3,6 @@
 
 #include "base/js.h"
 
-/* A Host that could not be one gives relative URLs instead of odd ones. */
-static bool
-plausible_host(const char *host)
-{
-    size_t len = strlen(host);
-
-    return len > 0 && len < 256 &&
-           strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:[]") ==
-               len;
-}
-
 const char *
 answer_base_url(const struct request *rq)
 {
@@ -21,8 +10,8 @@ answer_base_url(const struct request *rq)
 
     if (rq->app->settings.public_url)
         return rq->app->settings.public_url;
-    if (!host || !plausible_host(host))
-        return "";
+    if (!host || !*host)
+        return ""; /* HTTP/1.0: URLs are relative */
     return mem_printf(rq->pool, "http://%s", host);
 }
 

@@ -155,8 +155,7 @@ step_route(struct exchange *ex, struct err *err)
     const char *target = guard_path(ex->rq.wire), *question = strchr(target, '?');
     size_t len = question ? (size_t)(question - target) : strlen(target);
 
-    if (!route_find(ex->rq.pool, ex->method, target, len, &ex->match))
-        return err_set(err, RC_NOT_FOUND, "broken escape in the path");
+    route_find(ex->rq.pool, ex->method, target, len, &ex->match);
     if (ex->match.route && elsewhere(ex->service, ex->match.route))
         return err_set(err, RC_NOT_FOUND, "served on another address");
     ex->rq.route = ex->match.route;
@@ -486,6 +485,7 @@ submit(struct exchange *ex, enum rc (*fn)(struct tx *tx, void *arg, struct err *
                              .done = done,
                              .arg = ex,
                              .lane = ex->rq.caller.workspace.number,
+                             .frees_space = ex->rq.route->method == HTTP_DELETE,
                              .pool = ex->rq.pool};
     rc = engine_submit(ex->rq.app->engine, &ex->work, &err);
     if (rc)
@@ -532,7 +532,8 @@ write_done(void *arg, enum rc rc, const struct err *err)
     struct exchange *ex = arg;
 
     note(ex, rc, err);
-    ex->stream_kept = rc == RC_OK && !ex->replay.replayed;
+    /* an unknown outcome may turn out as committed: the bytes stay, and the sweep knows better */
+    ex->stream_kept = (rc == RC_OK || rc == RC_COMMIT_UNKNOWN) && !ex->replay.replayed;
     if (!rc && ex->rq.route->changes_keys)
         auth_forget(ex->service->auth);
     if (!rc && ex->reply.act)
@@ -575,6 +576,8 @@ exchange_end(struct exchange *ex)
 
     if (!ex->rc && ex->rq.stream)
         ex->rc = r->stream->end(ex->rq.stream, &ex->err);
+    if (ex->rc && ex->framing.chunked)
+        return EXCHANGE_CLOSE; /* the parser underneath is lax about where chunks end */
     if (ex->rc || ex->options)
         return EXCHANGE_REPLY;
     ex->rc = step_validate(ex, &ex->err);

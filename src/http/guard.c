@@ -137,6 +137,15 @@ check_body(const struct wire *w, const struct http_header *length,
     return RC_OK;
 }
 
+/* A name or address, and a port (RFC 3986 §3.2.2); it ends up in the URLs we answer with. */
+static bool
+plausible_host(const struct http_header *host)
+{
+    return host->value_len < 256 &&
+           strspn(host->value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                               "._~-:[]%") == host->value_len;
+}
+
 /* An absolute target must name the host that the Host header names. */
 static enum rc
 check_host(const struct wire *w, const struct http_header *host, struct err *err)
@@ -148,6 +157,8 @@ check_host(const struct wire *w, const struct http_header *host, struct err *err
     if (!host)
         return streq(w->version, "HTTP/1.0") && !absolute ? RC_OK
                                                           : err_set(err, RC_MALFORMED, "no Host");
+    if (!plausible_host(host))
+        return err_set(err, RC_MALFORMED, "no host name in Host");
     if (!absolute)
         return RC_OK;
     if (strncasecmp(authority, host->value, host->value_len) != 0 ||

@@ -94,17 +94,15 @@ fits(const char *pattern, const char *path, const char *end, struct span args[RO
     return pattern == pattern_end && path == end;
 }
 
-static bool
+/* A segment with a broken escape becomes "", which no thing is called. */
+static void
 decode_args(TALLOC_CTX *pool, const struct span *args, size_t n, struct route_match *ret)
 {
     for (size_t i = 0; i < n; i++) {
         char *text;
 
-        if (!text_unescape(pool, args[i].at, args[i].len, false, &text))
-            return false;
-        ret->args[i] = text;
+        ret->args[i] = text_unescape(pool, args[i].at, args[i].len, false, &text) ? text : "";
     }
-    return true;
 }
 
 /* A name in the pattern loses to the same segment spelled out: /documents/upload-url, not {id}. */
@@ -114,7 +112,7 @@ literal_length(const char *pattern)
     return strcspn(pattern, "{");
 }
 
-bool
+void
 route_find(TALLOC_CTX *pool, enum http_method method, const char *path, size_t len,
            struct route_match *ret)
 {
@@ -146,7 +144,8 @@ route_find(TALLOC_CTX *pool, enum http_method method, const char *path, size_t l
             best_n = n;
         }
     }
-    return !ret->route || decode_args(pool, best_args, best_n, ret);
+    if (ret->route)
+        decode_args(pool, best_args, best_n, ret);
 }
 
 static void

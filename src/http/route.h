@@ -105,9 +105,9 @@ void route_check_table(void);
 
 /*
  * Finds the row of a path (raw, without the query) and method. HEAD finds GET's row. Decoded
- * segments go to `pool`. False when the path's escapes are broken.
+ * segments go to `pool`; one with a broken escape becomes "", which no thing is called.
  */
-bool route_find(TALLOC_CTX *pool, enum http_method method, const char *path, size_t len,
+void route_find(TALLOC_CTX *pool, enum http_method method, const char *path, size_t len,
                 struct route_match *ret);
 
 /* "GET, HEAD, OPTIONS" in `pool`. */

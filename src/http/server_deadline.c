@@ -17,9 +17,10 @@
 struct peer {
     int fd;
     _Atomic int phase;
+    _Atomic unsigned turn; /* counts the phases, for two may begin in one millisecond */
     _Atomic int64_t since_ms;
     /* the watchdog's own */
-    int64_t seen_since_ms;
+    unsigned seen_turn;
     int64_t bytes_then;
     struct peer *next, *prev;
 };
@@ -62,14 +63,15 @@ too_slow(int64_t bytes, int64_t age_ms)
 static bool
 overdue(struct peer *p, int64_t now_ms)
 {
-    int64_t since = atomic_load(&p->since_ms), age = now_ms - since;
+    int64_t age = now_ms - atomic_load(&p->since_ms);
+    unsigned turn = atomic_load(&p->turn);
     int phase = atomic_load(&p->phase);
     struct progress at;
 
     if (phase == PHASE_WORK || !read_progress(p->fd, &at))
         return false;
-    if (p->seen_since_ms != since) { /* a new phase: what was counted before does not matter */
-        p->seen_since_ms = since;
+    if (p->seen_turn != turn) { /* a new phase: what was counted before does not matter */
+        p->seen_turn = turn;
         p->bytes_then = phase == PHASE_REPLY ? at.out : at.in;
         return false;
     }
@@ -168,9 +170,9 @@ peer_open(struct deadlines *d, int fd)
     struct peer *p = MEM_NEW(NULL, struct peer);
 
     p->fd = fd;
-    p->seen_since_ms = clock_mono_ms(); /* nothing has come in at this point */
+    /* turn 0 has been seen: nothing has come in at this point */
     atomic_store(&p->phase, PHASE_IDLE);
-    atomic_store(&p->since_ms, p->seen_since_ms);
+    atomic_store(&p->since_ms, clock_mono_ms());
     pthread_mutex_lock(&d->lock);
     p->next = d->peers;
     if (p->next)
@@ -203,6 +205,7 @@ peer_phase(struct peer *p, enum phase phase)
 {
     atomic_store(&p->since_ms, clock_mono_ms());
     atomic_store(&p->phase, phase);
+    atomic_fetch_add(&p->turn, 1);
 }
 
 size_t

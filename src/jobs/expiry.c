@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* expiry: forgets the answers kept for idempotency keys, and the used-up upload URLs. */
+/*
+ * expiry: forgets the answers kept for idempotency keys and the used-up upload URLs, and lays the
+ * ballast down again.
+ */
 #include "jobs/job.h"
 #include "store/idempotency.h"
 #include "store/object.h"
@@ -64,6 +67,9 @@ run(struct jobs *jobs, struct err *err)
     struct expiry e = {.keep_ms = app->settings.idempotency_ms};
     enum rc rc;
 
+    if (app->ballast)
+        ballast_lay(
+            app->ballast); /* given up for a delete on a full disk; maybe there is room now */
     rc = repeat(jobs, expire_answers, &e, err);
     if (!rc)
         rc = repeat(jobs, forget_urls, &e, err);

@@ -282,7 +282,8 @@ def test_framing_errors_wear_the_envelope(caller, server):
     told(caller.post(data=b"{}", headers={"Content-Type": "text/plain"}), 415)
     told(caller.post(data=b" " * (2**20 + 1)), 413)
     answer = raw_request(server, "POST", PATH, [("Docs-Entity-ID", caller.entity),
-                                                ("Transfer-Encoding", "chunked")])
+                                                ("Transfer-Encoding", "chunked")],
+                         b"2\r\n{}\r\n0\r\n\r\n")
     assert (answer.status, json.loads(answer.body)["error"]["code"]) == (411, "BAD_REQUEST")
     answer = caller.api.delete(PATH)
     assert answer.status_code == 405 and "POST" in answer.headers["Allow"]

@@ -50,7 +50,7 @@ check_find(size_t i)
     const char *path = finds[i].path;
     struct route_match m;
 
-    assert_true(route_find(pool, finds[i].method, path, strlen(path), &m));
+    route_find(pool, finds[i].method, path, strlen(path), &m);
     if (!finds[i].op) {
         assert_null(m.route);
         assert_int_equal(m.methods != 0, finds[i].allow != NULL);
@@ -87,7 +87,8 @@ test_broken_escapes(void **state)
         SCOPED_POOL(pool);
         struct route_match m;
 
-        assert_false(route_find(pool, HTTP_GET, paths[i], strlen(paths[i]), &m));
+        route_find(pool, HTTP_GET, paths[i], strlen(paths[i]), &m);
+        assert_string_equal(m.args[0], "");
     }
 }
 
@@ -106,7 +107,7 @@ test_every_row(void **state)
             if (*p == '{' || *p == '}')
                 *p = 'x';
         }
-        assert_true(route_find(pool, r->method, path, strlen(path), &m));
+        route_find(pool, r->method, path, strlen(path), &m);
         assert_ptr_equal(m.route, r);
         assert_true(m.methods & r->method);
     }
