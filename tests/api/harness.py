@@ -355,20 +355,27 @@ def check_answer(server, method, url, answer):
     assert not re.search(r"\d", headers.get("Server", "")), "shows a server version"
     if answer.status_code in (429, 503):
         assert int(headers["Retry-After"]) >= 1, where
-    path = url[len(server.base_url):].split("?")[0]
-    if path.startswith(ALIAS + "/v1/"):
-        path = path[len(ALIAS):]
-    document = server.openapi()
-    op = document.operation(method, path)
-    LOG.append(Exchange(op and op.id, method, path, answer.status_code,
-                        code_of(answer) if answer.status_code >= 400 else None))
+    op = remember(server, method, url[len(server.base_url):], answer.status_code,
+                  code_of(answer) if answer.status_code >= 400 else None)
     if op is not None:
         op.check(answer, body=method != "HEAD")
 
 
+def remember(server, method, target, status, code):
+    """Puts an exchange into LOG; the operation it belongs to, None when there is none."""
+    path = target.split("?")[0]
+    if path.startswith(ALIAS + "/v1/"):
+        path = path[len(ALIAS):]
+    op = server.openapi().operation(method, path)
+    LOG.append(Exchange(op and op.id, method, path, status, code))
+    return op
+
+
 # ---- raw bytes, for what no client library sends ----
 
-RawAnswer = namedtuple("RawAnswer", "status headers body")
+class RawAnswer(namedtuple("RawAnswer", "status headers body")):
+    def json(self):
+        return json.loads(self.body)
 
 
 def send_raw(server, content, seconds=15):
@@ -393,7 +400,11 @@ def raw_request(server, method, target, headers=(), body=b"", seconds=15):
     """A request of these headers, (name, value) pairs sent as they are, after Host."""
     lines = [f"{method} {target} HTTP/1.1", f"Host: {server.address[0]}:{server.address[1]}"]
     lines += [f"{name}: {value}" for name, value in headers]
-    return send_raw(server, "\r\n".join(lines + ["", ""]).encode("latin-1") + body, seconds)
+    answer = send_raw(server, "\r\n".join(lines + ["", ""]).encode("latin-1") + body, seconds)
+    if answer is not None:
+        remember(server, method, target, answer.status,
+                 code_of(answer) if answer.status >= 400 else None)
+    return answer
 
 
 # ---- time and threads ----

@@ -35,6 +35,18 @@ def usage(api):
     return found["documents"], found["bytes"]
 
 
+# ---- what no upload may be ----
+
+def test_upload_without_length(api, server):
+    target = ask(api)["upload_url"][len(server.base_url):]
+    answer = raw_request(server, "PUT", target)
+    assert (answer.status, answer.json()["error"]["code"]) == (411, "length_required")
+
+
+def test_encoded_upload(api):
+    refused(send(api, ask(api), Content_Encoding="gzip"), 415, "unsupported_media_type")
+
+
 # ---- asking ----
 
 def test_ask(api, workspace, server):
