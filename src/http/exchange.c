@@ -86,20 +86,6 @@ exchange_pool(struct exchange *ex)
     return ex->rq.pool;
 }
 
-const char *
-request_header(const struct request *rq, const char *name)
-{
-    size_t len = strlen(name);
-
-    for (size_t i = 0; i < rq->wire->n_headers; i++) {
-        const struct http_header *h = &rq->wire->headers[i];
-
-        if (h->name_len == len && strncasecmp(h->name, name, len) == 0)
-            return h->value;
-    }
-    return NULL;
-}
-
 /* ---- steps before the body ---- */
 
 static enum rc
@@ -111,35 +97,6 @@ step_framing(struct exchange *ex, struct err *err)
         return rc;
     ex->method = http_method_parse(ex->rq.wire->method);
     return ex->method ? RC_OK : err_set(err, RC_METHOD_UNKNOWN, "unknown method");
-}
-
-/* Splits and decodes "a=b&c"; kept in the order given. */
-static enum rc
-parse_query(struct exchange *ex, const char *text, struct err *err)
-{
-    TALLOC_CTX *pool = ex->rq.pool;
-    struct query_param *params;
-    size_t max = 1;
-
-    for (const char *p = text; *p; p++)
-        max += *p == '&';
-    params = MEM_ARRAY(pool, struct query_param, max);
-    ex->rq.params = params;
-    for (const char *p = text; *p;) {
-        size_t len = strcspn(p, "&"), name = strcspn(p, "=&");
-        char *key, *value;
-
-        if (len > 0) {
-            bool has_value = name < len;
-
-            if (!text_unescape(pool, p, name, true, &key) ||
-                !text_unescape(pool, p + name + has_value, len - name - has_value, true, &value))
-                return err_set(err, RC_MALFORMED, "broken escape in the query");
-            params[ex->rq.n_params++] = (struct query_param){key, value};
-        }
-        p += len + (p[len] == '&');
-    }
-    return RC_OK;
 }
 
 /* Operations are served on an address of their own when there is one. */
@@ -168,7 +125,7 @@ step_route(struct exchange *ex, struct err *err)
         return err_set(err, RC_NOT_FOUND, "no such route");
     if (!ex->match.route)
         return err_set(err, RC_METHOD, "no such method here");
-    return question ? parse_query(ex, question + 1, err) : RC_OK;
+    return question ? request_read_query(&ex->rq, question + 1, err) : RC_OK;
 }
 
 static enum rc

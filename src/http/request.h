@@ -50,6 +50,9 @@ struct request {
 /* The value of a header (any case), NULL when absent. */
 const char *request_header(const struct request *rq, const char *name);
 
+/* Splits and decodes "a=b&c" into rq->params, in the order given. MALFORMED: a broken escape. */
+MUST_CHECK enum rc request_read_query(struct request *rq, const char *text, struct err *err);
+
 /*
  * How a RUN_STREAM route takes its body. open() and data() and end() run on the loop thread,
  * settle() where it may wait for the disk; then the handler runs in a write transaction.
