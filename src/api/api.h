@@ -26,6 +26,9 @@ handler_fn api_api_key_create, api_api_key_list, api_api_key_revoke;
 handler_fn api_audit_list, api_usage_get;
 handler_fn api_healthz, api_readyz, api_metrics, api_openapi;
 
+/* The calling key may grant what the body asks for: FORBIDDEN otherwise. */
+enum rc api_key_authorise(struct request *rq, struct err *err);
+
 extern const struct stream signed_upload_stream, upload_stream;
 
 /* What the tables of a resource fill; the handlers of its file read them. */
@@ -58,6 +61,12 @@ extern const struct field document_shape[], document_full_shape[], linked_docume
 /* An id of the request's path; NOT_FOUND when the text is no id of this kind. */
 MUST_CHECK enum rc api_path_id(const struct request *rq, int arg, enum id_kind kind, struct id *ret,
                                struct err *err);
+
+/*
+ * The one JSON Patch (RFC 6902) that is taken: [{"op":"replace","path":"/status","value":…}].
+ * INVALID: another shape; UNPROCESSABLE: a value that is no status. *ret_status is static.
+ */
+MUST_CHECK enum rc docs_read_patch(const json_t *patch, const char **ret_status, struct err *err);
 
 /* JSON of values that may be absent; each gives a new reference. */
 json_t *api_id(const struct request *rq, const struct id *id, enum id_kind kind);

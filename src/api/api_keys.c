@@ -112,26 +112,52 @@ key_json(const struct request *rq, const struct api_key *k, const char *text)
     return j;
 }
 
+static uint32_t
+wanted_permissions(const struct key_in *in)
+{
+    uint32_t set = 0;
+
+    for (size_t i = 0; i < in->permissions.n; i++)
+        set |= permission_parse(in->permissions.texts[i]);
+    return set;
+}
+
+static enum tier
+wanted_tier(const struct key_in *in)
+{
+    enum tier tier = TIER_STANDARD;
+
+    if (in->tier.text)
+        BUG_ON(!tier_parse(in->tier.text, &tier));
+    return tier;
+}
+
+enum rc
+api_key_authorise(struct request *rq, struct err *err)
+{
+    const struct key_in *in = rq->body;
+
+    if (wanted_permissions(in) & ~rq->caller.permissions)
+        return err_say(err, RC_FORBIDDEN, "A key cannot grant a permission it does not hold");
+    if (wanted_tier(in) > rq->caller.tier)
+        return err_say(err, RC_FORBIDDEN, "A key cannot grant a wider rate budget than its own");
+    return RC_OK;
+}
+
 enum rc
 api_api_key_create(struct request *rq, struct tx *tx, struct reply *rp, struct err *err)
 {
     const struct key_in *in = rq->body;
     struct api_key k = {.name = in->name.text,
                         .description = in->description.text,
+                        .permissions = wanted_permissions(in),
+                        .tier = (int)wanted_tier(in),
                         .expires_ms = value_number(&in->expires_at, -1)};
-    enum tier tier = TIER_STANDARD;
     struct key_text text;
     enum rc rc;
 
-    for (size_t i = 0; i < in->permissions.n; i++)
-        k.permissions |= permission_parse(in->permissions.texts[i]);
-    if (in->tier.text)
-        BUG_ON(!tier_parse(in->tier.text, &tier));
-    if (tier > rq->caller.tier)
-        return err_set(err, RC_FORBIDDEN, "a wider rate budget than the maker has");
-    if (k.expires_ms >= 0 && k.expires_ms <= tx->now_ms)
+    if (in->expires_at.given && !in->expires_at.null && k.expires_ms <= tx->now_ms)
         return err_field(err, RC_INVALID, "expires_at", "must be in the future");
-    k.tier = tier;
     rc = keys_create(tx, &rq->caller, &rq->app->secret, rq->caller.permissions, &k, &text, err);
     if (!rc)
         reply_data(rp, 201, key_json(rq, &k, text.text));

@@ -55,6 +55,8 @@ read_to(const struct value *v)
 
     if (!v->given || !clock_parse(v->text, &ms))
         return -1;
+    if (ms < 0)
+        return 0; /* before anything that can have happened */
     return strlen(v->text) == 10 ? clock_next_day_ms(ms) : ms + 1000;
 }
 

@@ -124,12 +124,8 @@ api_docs_list(struct request *rq, struct tx *tx, struct reply *rp, struct err *e
     return rc;
 }
 
-/*
- * The one JSON Patch (RFC 6902) that is taken: [{"op":"replace","path":"/status","value":…}].
- * Another shape is 400; a value that is no status is 422.
- */
-static enum rc
-read_patch(const json_t *patch, const char **ret_status, struct err *err)
+enum rc
+docs_read_patch(const json_t *patch, const char **ret_status, struct err *err)
 {
     static const char *const statuses[] = {"active", "pending", "block"};
     const json_t *step = json_array_get(patch, 0);
@@ -156,7 +152,7 @@ api_docs_update(struct request *rq, struct tx *tx, struct reply *rp, struct err 
     const char *status = NULL;
     struct docs d;
     struct id id;
-    enum rc rc = read_patch(rq->json, &status, err);
+    enum rc rc = docs_read_patch(rq->json, &status, err);
 
     if (!rc)
         rc = api_path_id(rq, 0, ID_DOCS, &id, err);

@@ -20,7 +20,7 @@ struct document_in {
     }
 #define MIME_TYPE(flag)                                                                            \
     {                                                                                              \
-        .name = "mime_type", .type = FIELD_TEXT, .flags = (flag), .min = 3, .max = 255,            \
+        .name = "mime_type", .type = FIELD_TEXT, .flags = (flag), .min = 1, .max = 512,            \
         .offset = offsetof(struct document_in, mime_type), .rule = rule_media_type,                \
         .help = "Media type (RFC 6838)", .example = "\"application/pdf\""                          \
     }
@@ -32,7 +32,7 @@ struct document_in {
     }
 #define FOLDER                                                                                     \
     {                                                                                              \
-        .name = "folder", .type = FIELD_TEXT, .flags = FIELD_NULLABLE, .min = 1, .max = 1024,      \
+        .name = "folder", .type = FIELD_TEXT, .flags = FIELD_NULLABLE, .min = 1, .max = 1025,      \
         .offset = offsetof(struct document_in, folder), .rule = rule_folder,                       \
         .help = "Absolute folder path; made on demand", .example = "\"/clients/acme/ndas\""        \
     }

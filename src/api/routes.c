@@ -272,6 +272,7 @@ const struct route routes[] = {
      RECORDS,
      BODY(api_key_body),
      .body_size = OF(api_key_body),
+     .authorise = api_key_authorise,
      .handler = api_api_key_create,
      .tag = "API keys",
      .summary = "Make an API key",

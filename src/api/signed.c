@@ -24,8 +24,8 @@ const struct field upload_url_body[] = {
     {.name = "mime_type",
      .type = FIELD_TEXT,
      .flags = FIELD_NULLABLE,
-     .min = 3,
-     .max = 255,
+     .min = 1,
+     .max = 512,
      .offset = offsetof(struct upload_url_in, mime_type),
      .rule = rule_media_type,
      .help = "The upload must be of this type",
@@ -41,8 +41,7 @@ const struct field upload_url_body[] = {
     {.name = "sha256",
      .type = FIELD_TEXT,
      .flags = FIELD_NULLABLE,
-     .min = 64,
-     .max = 64,
+
      .offset = offsetof(struct upload_url_in, sha256),
      .rule = rule_sha256,
      .help = "The upload must have this SHA-256 (hexadecimal)",
@@ -150,8 +149,8 @@ receiving_free(void *state, bool kept)
     struct err err;
 
     blob_writer_free(&r->writer);
-    if (r->visible && !kept && blob_delete(r->app->blobs, &r->key, &err))
-        r->visible = false; /* the sweep finds it */
+    if (r->visible && !kept && blob_delete(r->app->blobs, &r->key, &err) == RC_COMMIT_UNKNOWN)
+        engine_fail(r->app->engine, &err); /* after other failures the sweep finds it */
 }
 
 static enum rc
@@ -364,6 +363,9 @@ api_signed_download(struct request *rq, struct tx *tx, struct reply *rp, struct 
     rc = blob_read_open(rq->app->blobs, &key, &rp->blob, err);
     if (rc)
         return rc == RC_NOT_FOUND ? explain_missing(rq, &t, err) : rc;
+    if (blob_reader_size(rp->blob) != d.size_bytes)
+        return err_set(err, RC_INTERNAL, "%lld bytes are there, not %lld",
+                       (long long)blob_reader_size(rp->blob), (long long)d.size_bytes);
     rc = answer_range(rq, rp, etag, err);
     if (rc)
         return rc;

@@ -8,6 +8,7 @@
 
 #define SNIFF_BYTES 4096 /* what type detection looks at */
 #define NAME_MAX_CHARS 255
+#define EXTENSION_MAX 16 /* bytes with the dot: a longer one is no extension */
 
 /* One file of the request. */
 struct file {
@@ -32,23 +33,37 @@ struct uploading {
     int64_t received;
 };
 
-/* The file name as a display name: its last segment, cut to what a name may hold. */
+/* The longest part of `text` that is valid and has at most `max` characters. */
+static size_t
+fitting(const char *text, size_t max)
+{
+    size_t len = strlen(text), chars;
+
+    /* never in the middle of a character: a cut one fails the check */
+    while (len > 0 && (!text_check(text, len, TEXT_BIDI, &chars) || chars > max))
+        len--;
+    return len;
+}
+
+/* The file name as a display name: its last segment, cut before its extension if too long. */
 static char *
 display_name(TALLOC_CTX *pool, const char *filename)
 {
-    const char *base = strrchr(filename, '/');
+    const char *base = strrchr(filename, '/'), *dot;
     size_t chars, len;
     char *name;
 
     base = base ? base + 1 : filename;
     if (strrchr(base, '\\'))
         base = strrchr(base, '\\') + 1;
-    len = strlen(base);
-    /* never in the middle of a character: a cut one fails the check */
-    while (len > 0 && (!text_check(base, len, TEXT_BIDI, &chars) || chars > NAME_MAX_CHARS))
-        len--;
-    name = mem_strndup(pool, base, len);
-    if (len == 0 || !text_check(name, len, 0, &chars))
+    dot = strrchr(base, '.');
+    if (!dot || dot == base || strlen(dot) > EXTENSION_MAX)
+        dot = base + strlen(base);
+    len = fitting(base, NAME_MAX_CHARS);
+    if (base[len])
+        len = fitting(base, NAME_MAX_CHARS - strlen(dot));
+    name = base[len] ? mem_printf(pool, "%.*s%s", (int)len, base, dot) : mem_strdup(pool, base);
+    if (!*name || !text_check(name, strlen(name), 0, &chars))
         return mem_strdup(pool, "unnamed");
     return name;
 }
@@ -185,7 +200,6 @@ uploading_fingerprint(void *state, struct sha256 *hash)
 
     for (struct file *f = u->first; f; f = f->next) {
         sha256_add(hash, f->name, strlen(f->name) + 1);
-        sha256_add(hash, f->mime_type, strlen(f->mime_type) + 1);
         sha256_add(hash, &f->info.size, sizeof(f->info.size));
         sha256_add(hash, f->info.sha256, SHA256_LEN);
     }
@@ -199,8 +213,8 @@ uploading_free(void *state, bool kept)
 
     for (struct file *f = u->first; f; f = f->next) {
         blob_writer_free(&f->writer);
-        if (f->visible && !kept && blob_delete(u->app->blobs, &f->key, &err))
-            f->visible = false; /* the sweep finds it */
+        if (f->visible && !kept && blob_delete(u->app->blobs, &f->key, &err) == RC_COMMIT_UNKNOWN)
+            engine_fail(u->app->engine, &err); /* after other failures the sweep finds it */
     }
 }
 

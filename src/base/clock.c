@@ -141,7 +141,9 @@ clock_parse(const char *text, int64_t *ret_ms)
     (void)timegm(&day);
     if (day.tm_mday != tm.tm_mday)
         return false; /* 31 February */
-    s = timegm(&tm);
-    *ret_ms = ((int64_t)s - east) * 1000;
+    s = timegm(&tm) - east;
+    if (s < YEAR_0 || s > YEAR_9999)
+        return false;
+    *ret_ms = (int64_t)s * 1000;
     return true;
 }

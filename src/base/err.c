@@ -49,6 +49,13 @@ err_field(struct err *err, enum rc code, const char *field, const char *hint)
 }
 
 enum rc
+err_say(struct err *err, enum rc code, const char *hint)
+{
+    err_field(err, code, "", hint);
+    return code;
+}
+
+enum rc
 err_errno(struct err *err, enum rc code, const char *what)
 {
     char text[128];

@@ -20,7 +20,7 @@ enum rc {
 struct err {
     enum rc code;
     char field[64];   /* name of the input at fault, "" when none; sent to the client */
-    char hint[160];   /* what is wrong with that input, in words; sent to the client */
+    char hint[160];   /* what is wrong with that input, or at all; sent to the client */
     char detail[256]; /* for the log; never sent to a client */
 };
 
@@ -42,6 +42,9 @@ enum rc err_set(struct err *err, enum rc code, const char *fmt, ...)
 
 /* A fault of one input: `field` names it, `hint` tells the client what is wrong. Returns `code`. */
 enum rc err_field(struct err *err, enum rc code, const char *field, const char *hint);
+
+/* A reason that the client may read in place of the code's usual message. Returns `code`. */
+enum rc err_say(struct err *err, enum rc code, const char *hint);
 
 /* Like err_set() with errno's text appended. */
 enum rc err_errno(struct err *err, enum rc code, const char *what);

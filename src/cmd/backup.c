@@ -11,25 +11,39 @@
  * erased before its bytes were reached. Nothing keeps a purge from running meanwhile: deleted bytes
  * are gone in time from here, and are not in the copy, which is pruned to what its rows name.
  *
+ * Beside a server it lends its copy of the database as DIR/snapshot-ID.db of its own directory,
+ * and this process, which is none of the sandbox's, takes it away, reads the blobs from their
+ * files and writes everything. The server reads no more of DIR than its name.
+ *
  * manifest.json is written last: a directory without it is no backup. `unfinished` marks a
  * directory that is being filled, so that the next attempt may go on in it.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/js.h"
+#include "base/id.h"
+#include "cmd/admin.h"
+#include "cmd/backup.h"
 #include "cmd/copy.h"
 
 #define TURNS 16
 #define UNFINISHED "unfinished"
+#define LENT "snapshot"         /* in the answer of a server */
+#define LENT_PREFIX "snapshot-" /* of the file's name */
 
 struct backup {
     struct copy copy;
+    const struct conf *conf;
+    const char *home; /* the directory of --data */
     const char *dir;
     char *partial; /* DIR/dossier.db.partial */
+    char *lent;    /* a copy that the server made and nobody has fetched yet; NULL: none */
 };
 
 static enum rc
@@ -68,19 +82,92 @@ prepare(struct command_env *env, const char *dir, struct err *err)
     return rc ? rc : copy_sync_dir(dir, err);
 }
 
+/* Removes a copy of the database with all that stands beside it. */
 static enum rc
-snapshot(struct backup *b, struct err *err)
+remove_copy(TALLOC_CTX *pool, const char *file, struct err *err)
 {
     static const char *const suffixes[] = {"", "-wal", "-shm", "-journal"};
-    TALLOC_CTX *pool = b->copy.env->pool;
 
     for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
-        const char *path = mem_printf(pool, "%s%s", b->partial, suffixes[i]);
+        const char *path = mem_printf(pool, "%s%s", file, suffixes[i]);
 
         if (unlink(path) != 0 && errno != ENOENT)
             return err_errno(err, RC_IO, path);
     }
-    return db_backup(b->copy.env->home->app.db, b->partial, err);
+    return RC_OK;
+}
+
+/* The server's part: a copy of the database for another process to fetch. */
+static enum rc
+lend(struct command_env *env, json_t **ret, struct err *err)
+{
+    struct id id = id_new();
+    char text[ID_TEXT_LEN];
+    const char *name, *path;
+    struct err ignored;
+    enum rc rc;
+
+    id_format(&id, ID_DOCUMENT, ID_UUID, text);
+    name = mem_printf(env->pool, LENT_PREFIX "%s.db", text);
+    path = home_path(env->pool, env->home->dir, name);
+    rc = db_backup(env->home->app.db, path, err);
+    if (rc) {
+        (void)!remove_copy(env->pool, path, &ignored);
+        return rc;
+    }
+    *ret = json_object();
+    js_set(*ret, LENT, js_text(name));
+    return RC_OK;
+}
+
+/* Notes the name in a server's answer, which must be one that it may have. */
+static enum rc
+note_lent(struct backup *b, const json_t *answer, struct err *err)
+{
+    const char *name = json_string_value(json_object_get(answer, LENT));
+
+    if (!name || strncmp(name, LENT_PREFIX, strlen(LENT_PREFIX)) != 0 || strchr(name, '/'))
+        return err_set(err, RC_IO, "the server is of another version; use its own program");
+    b->lent = home_path(b->copy.env->pool, b->home, name);
+    return RC_OK;
+}
+
+static enum rc
+ask_again(struct backup *b, struct err *err)
+{
+    json_auto_t *answer = NULL;
+    int code = 0;
+    enum rc rc = admin_ask(b->conf, b->copy.env, &code, &answer, err);
+
+    if (rc == RC_NOT_FOUND)
+        return err_set(err, RC_UNAVAILABLE, "the server has stopped; begin again");
+    if (!rc && code)
+        rc = err->code = RC_IO; /* the detail is the server's */
+    return rc ? rc : note_lent(b, answer, err);
+}
+
+static enum rc
+fetch(struct backup *b, struct err *err)
+{
+    enum rc rc = b->lent ? RC_OK : ask_again(b, err);
+
+    if (!rc)
+        rc = copy_file(b->lent, b->partial, err);
+    if (b->lent)
+        (void)unlink(b->lent);
+    b->lent = NULL;
+    return rc;
+}
+
+static enum rc
+snapshot(struct backup *b, struct err *err)
+{
+    const struct home *home = b->copy.env->home;
+    enum rc rc = remove_copy(b->copy.env->pool, b->partial, err);
+
+    if (rc)
+        return rc;
+    return home ? db_backup(home->app.db, b->partial, err) : fetch(b, err);
 }
 
 /* One turn: *ret_whole is false when something it names was erased too early. */
@@ -91,13 +178,16 @@ turn(struct backup *b, bool *ret_whole, struct err *err)
     SCOPED(db_conn) conn = NULL;
     enum rc rc;
 
+    CRASH_POINT("backup.before-snapshot");
     rc = snapshot(b, err);
+    CRASH_POINT("backup.after-snapshot");
     if (!rc)
         rc = db_open_sqlite(b->partial, &db, err);
     if (!rc)
         rc = db_connect(db, DB_READER, &conn, err);
     if (!rc)
         rc = copy_blobs(&b->copy, conn, err);
+    CRASH_POINT("backup.after-blobs");
     *ret_whole = b->copy.lost == 0;
     if (!rc && *ret_whole)
         rc = copy_prune(&b->copy, conn, err);
@@ -144,14 +234,17 @@ finish(struct backup *b, json_t **ret, struct err *err)
     size_t len;
     enum rc rc;
 
-    rc = copy_file(home_path(pool, b->copy.env->home->dir, COPY_SECRET),
-                   home_path(pool, b->dir, COPY_SECRET), err);
+    rc =
+        copy_file(home_path(pool, b->home, COPY_SECRET), home_path(pool, b->dir, COPY_SECRET), err);
+    CRASH_POINT("backup.before-database");
     if (!rc)
         rc = copy_rename(b->partial, home_path(pool, b->dir, COPY_DATABASE), b->dir, err);
+    CRASH_POINT("backup.before-manifest");
     if (!rc)
         rc = write_file(fresh, mem_printf(pool, "%s\n", js_write(pool, out, &len)), err);
     if (!rc)
         rc = copy_rename(fresh, manifest, b->dir, err);
+    CRASH_POINT("backup.after-manifest");
     if (rc) {
         json_decref(out);
         return rc;
@@ -161,18 +254,65 @@ finish(struct backup *b, json_t **ret, struct err *err)
     return RC_OK;
 }
 
+static enum rc
+open_stores(struct backup *b, struct err *err)
+{
+    struct command_env *env = b->copy.env;
+    enum rc rc = RC_OK;
+
+    if (!env->home)
+        rc = blob_store_open_fs(home_path(env->pool, b->home, COPY_BLOBS), &b->copy.from, err);
+    if (!rc)
+        rc = blob_store_open_fs(home_path(env->pool, b->dir, COPY_BLOBS), &b->copy.to, err);
+    return rc;
+}
+
+static enum rc
+run(struct backup *b, json_t **ret, struct err *err)
+{
+    enum rc rc = prepare(b->copy.env, b->dir, err);
+
+    if (!rc)
+        rc = open_stores(b, err);
+    if (!rc)
+        rc = turns(b, err);
+    return rc ? rc : finish(b, ret, err);
+}
+
 enum rc
 command_backup(struct command_env *env, const struct conf *conf, json_t **ret, struct err *err)
 {
-    struct backup b = {.copy = {.env = env, .from = env->home->app.blobs},
+    struct backup b = {.copy = {.env = env, .from = env->home ? env->home->app.blobs : NULL},
+                       .conf = conf,
+                       .home = conf_text(conf, CONF_DATA),
                        .dir = conf->args[0],
                        .partial = home_path(env->pool, conf->args[0], COPY_PARTIAL)};
-    enum rc rc = prepare(env, b.dir, err);
+    enum rc rc;
 
+    if (env->service)
+        return lend(env, ret, err);
+    rc = env->home ? RC_OK : note_lent(&b, env->lent, err);
     if (!rc)
-        rc = blob_store_open_fs(home_path(env->pool, b.dir, COPY_BLOBS), &b.copy.to, err);
-    if (!rc)
-        rc = turns(&b, err);
+        rc = run(&b, ret, err);
+    if (b.lent)
+        (void)unlink(b.lent);
     blob_store_free(&b.copy.to);
-    return rc ? rc : finish(&b, ret, err);
+    if (!env->home)
+        blob_store_free(&b.copy.from);
+    return rc;
+}
+
+void
+backup_sweep(const char *dir)
+{
+    SCOPED_POOL(pool);
+    DIR *list = opendir(dir);
+    struct dirent *e;
+
+    while (list && (e = readdir(list))) {
+        if (strncmp(e->d_name, LENT_PREFIX, strlen(LENT_PREFIX)) == 0)
+            (void)unlink(home_path(pool, dir, e->d_name));
+    }
+    if (list)
+        (void)closedir(list);
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cmd/command.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <unistd.h>
 
@@ -13,13 +12,13 @@
 #define LOCK_WAIT_MS 5000 /* for another command, or a server that is just starting or ending */
 #define LOCK_TURN_MS 100
 
-enum needs { NEEDS_NOTHING, NEEDS_HOME };
+enum needs { NEEDS_NOTHING, NEEDS_HOME, MAKES_HOME /* when there is none */ };
 
 static const struct {
     command_fn *fn;
     enum needs needs;
 } table[CONF_COMMAND_MAX_] = {
-    [CONF_COMMAND_WORKSPACE_CREATE] = {command_workspace_create, NEEDS_HOME},
+    [CONF_COMMAND_WORKSPACE_CREATE] = {command_workspace_create, MAKES_HOME},
     [CONF_COMMAND_KEY_CREATE] = {command_key_create, NEEDS_HOME},
     [CONF_COMMAND_KEY_LIST] = {command_key_list, NEEDS_HOME},
     [CONF_COMMAND_KEY_REVOKE] = {command_key_revoke, NEEDS_HOME},
@@ -27,7 +26,7 @@ static const struct {
     [CONF_COMMAND_DOCS_ENTITY_ADD] = {command_docs_entity_add, NEEDS_HOME},
     [CONF_COMMAND_CHECK] = {command_check, NEEDS_HOME},
     [CONF_COMMAND_AUDIT_VERIFY] = {command_audit_verify, NEEDS_HOME},
-    [CONF_COMMAND_MIGRATE] = {command_migrate, NEEDS_HOME},
+    [CONF_COMMAND_MIGRATE] = {command_migrate, MAKES_HOME},
     [CONF_COMMAND_BACKUP] = {command_backup, NEEDS_HOME},
     [CONF_COMMAND_RESTORE] = {command_restore, NEEDS_NOTHING},
     [CONF_COMMAND_ROUTES] = {command_routes, NEEDS_NOTHING},
@@ -123,7 +122,7 @@ command_version(struct command_env *env, const struct conf *conf, json_t **ret, 
 enum rc
 command_call(struct command_env *env, const struct conf *conf, json_t **ret, struct err *err)
 {
-    if (!table[conf->command].fn || (env->service && table[conf->command].needs != NEEDS_HOME))
+    if (!table[conf->command].fn || (env->service && table[conf->command].needs == NEEDS_NOTHING))
         return err_set(err, RC_INVALID, "`dossier %s` does not run in a server",
                        conf_command_words(conf->command));
     return table[conf->command].fn(env, conf, ret, err);
@@ -144,6 +143,10 @@ reach(struct command_env *env, const struct conf *conf, int *ret_exit, json_t **
         rc = admin_ask(conf, env, ret_exit, ret, err);
         if (rc != RC_NOT_FOUND)
             return rc;
+        if (table[conf->command].needs != MAKES_HOME && !home_exists(conf_text(conf, CONF_DATA)))
+            return err_set(err, RC_NOT_FOUND,
+                           "%s holds no dossier; look at --data, or begin with `dossier serve`",
+                           conf_text(conf, CONF_DATA));
         rc = home_open(conf, LOCK_TURN_MS, &env->home, err);
         if (rc != RC_BUSY || clock_mono_ms() > until)
             return rc;
@@ -180,40 +183,25 @@ finish(int code, const json_t *out, const struct err *err)
     return code;
 }
 
-/* A server resolves paths from a directory of its own, so they are made whole here. */
-static enum rc
-absolute_argument(TALLOC_CTX *pool, struct conf *conf, struct err *err)
-{
-    char here[4096];
-
-    if (conf->command != CONF_COMMAND_BACKUP || conf->args[0][0] == '/')
-        return RC_OK;
-    if (!getcwd(here, sizeof(here)))
-        return err_errno(err, RC_IO, "the current directory");
-    conf->args[0] = home_path(pool, here, conf->args[0]);
-    return RC_OK;
-}
-
 int
-command_run(const struct conf *given)
+command_run(const struct conf *conf)
 {
     SCOPED_POOL(pool);
     struct command_env env = {.pool = pool,
                               .progress = isatty(STDERR_FILENO) ? show_progress : NULL};
-    struct conf conf = *given;
-    json_auto_t *out = NULL;
+    json_auto_t *lent = NULL, *out = NULL;
     struct err err;
     int code = 0;
     bool broken;
-    enum rc rc = absolute_argument(pool, &conf, &err);
+    enum rc rc;
 
-    if (!rc && table[conf.command].needs == NEEDS_HOME) {
-        rc = reach(&env, &conf, &code, &out, &err);
-        if (rc || !env.home)
-            return finish(rc ? 1 : code, out, &err);
+    if (table[conf->command].needs != NEEDS_NOTHING) {
+        rc = reach(&env, conf, &code, &lent, &err);
+        if (rc || (!env.home && (code || conf->command != CONF_COMMAND_BACKUP)))
+            return finish(rc ? 1 : code, lent, &err);
     }
-    if (!rc)
-        rc = command_call(&env, &conf, &out, &err);
+    env.lent = lent;
+    rc = command_call(&env, conf, &out, &err);
     code = rc ? command_exit(rc) : env.exit;
     broken = env.home && atomic_load(&env.home->broken);
     code = finish(broken ? HOME_EXIT_BROKEN : code, out, &err);

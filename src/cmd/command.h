@@ -6,6 +6,9 @@
  *      directory's lock, and in the server, which was asked through DIR/admin.sock.
  *  I2  What it answers is JSON; words are progress and errors.
  *
+ * backup is the exception to I1: a server may write nowhere but in its directory, so it gives a
+ * copy of the database there, and the process that asked does the rest.
+ *
  * Threads: several may run at once in a server, each on a thread of its own.
  */
 #ifndef CMD_COMMAND_H
@@ -18,7 +21,8 @@
 
 struct command_env {
     TALLOC_CTX *pool;
-    struct home *home;            /* NULL for commands that need none */
+    struct home *home;            /* NULL for commands that need none, and beside a server */
+    const json_t *lent;           /* what the server gave to a backup beside it; else NULL */
     struct service *service;      /* NULL outside a server */
     const _Atomic bool *stopping; /* set when a server stops: long commands give up; may be NULL */
     void (*progress)(void *arg, const char *text); /* shows how far it is; may be NULL */

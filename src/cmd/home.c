@@ -52,16 +52,24 @@ holder(int fd)
 }
 
 enum rc
+home_make_dir(const char *dir, struct err *err)
+{
+    if (mkdir(dir, 0700) != 0 && errno != EEXIST)
+        return denied("make the directory", dir, err);
+    return RC_OK;
+}
+
+enum rc
 home_lock(const char *dir, int64_t wait_ms, int *ret_fd, struct err *err)
 {
     SCOPED_POOL(pool);
     const char *path = home_path(pool, dir, "lock");
     int64_t until = clock_mono_ms() + wait_ms;
-    enum rc rc;
+    enum rc rc = home_make_dir(dir, err);
     int fd;
 
-    if (mkdir(dir, 0700) != 0 && errno != EEXIST)
-        return denied("make the directory", dir, err);
+    if (rc)
+        return rc;
     fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return denied("write", path, err);
@@ -216,6 +224,15 @@ open_rest(struct home *home, const struct conf *conf, struct err *err)
     if (!rc)
         rc = engine_open(home->app.db, &config, &home->app.engine, err);
     return rc;
+}
+
+bool
+home_exists(const char *dir)
+{
+    SCOPED_POOL(pool);
+
+    /* what cannot be looked at may be there: opening it says what is wrong */
+    return access(home_path(pool, dir, "dossier.db"), F_OK) == 0 || errno != ENOENT;
 }
 
 enum rc

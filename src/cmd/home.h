@@ -41,10 +41,16 @@ struct home {
 MUST_CHECK enum rc home_open(const struct conf *conf, int64_t wait_ms, struct home **ret,
                              struct err *err);
 
+/* True when there is a database below `dir`. */
+bool home_exists(const char *dir);
+
 /* Ends what waits, moves the log into the database, gives the directory up. */
 void home_close(struct home **home);
 
-/* Makes `dir` (mode 0700) when absent and takes its lock; *ret_fd is closed to give it up. */
+/* Makes `dir` (mode 0700) when absent. The detail of an error is fit to be shown. */
+MUST_CHECK enum rc home_make_dir(const char *dir, struct err *err);
+
+/* Makes `dir` as above and takes its lock; *ret_fd is closed to give it up. */
 MUST_CHECK enum rc home_lock(const char *dir, int64_t wait_ms, int *ret_fd, struct err *err);
 
 /* "DIR/name" in `pool`. */

@@ -7,6 +7,7 @@
 #include "base/js.h"
 #include "base/log.h"
 #include "cmd/command.h"
+#include "http/server.h"
 
 /* `dossier help [COMMAND]` and `dossier COMMAND --help`. */
 static int
@@ -40,10 +41,11 @@ raise_descriptor_limit(void)
     }
 }
 
-/* What this build can do of what may be asked for. */
+/* Values that only the parts behind them can judge; 0 when they are good. */
 static int
-unknown_driver(const struct conf *conf)
+bad_value(const struct conf *conf)
 {
+    static const enum conf_option addresses[] = {CONF_LISTEN, CONF_ADMIN_LISTEN};
     const char *database = conf_text(conf, CONF_DATABASE), *blobs = conf_text(conf, CONF_BLOBS);
 
     if (!streq(database, "sqlite")) {
@@ -54,6 +56,14 @@ unknown_driver(const struct conf *conf)
     if (!streq(blobs, "fs")) {
         (void)fprintf(stderr, "dossier: --blobs: this build knows fs only; leave the option out\n");
         return 2;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(addresses); i++) {
+        const char *text = conf_text(conf, addresses[i]);
+
+        if (text && !server_listen_valid(text)) {
+            (void)fprintf(stderr, "dossier: '%s' is no HOST:PORT to listen on\n", text);
+            return 2;
+        }
     }
     return 0;
 }
@@ -79,7 +89,7 @@ main(int argc, char **argv)
     }
     if (conf.help || conf.command == CONF_COMMAND_HELP)
         return help(pool, &conf);
-    if (unknown_driver(&conf))
+    if (bad_value(&conf))
         return 2;
     log_set_level((enum log_level)conf_number(&conf, CONF_LOG_LEVEL, LOG_INFO_LEVEL));
     return conf.command == CONF_COMMAND_SERVE ? serve_run(&conf) : command_run(&conf);

@@ -2,8 +2,9 @@
 /*
  * serve: the server's life.
  *
- * open the directory > erase what is overdue > listen > say so > wait for a signal > answer what is
- * under way > close. A second signal ends it at once, which loses nothing that was acknowledged.
+ * enter the sandbox > open the directory > erase what is overdue > listen > say so > wait for a
+ * signal > answer what is under way > close. A second signal ends it at once, which loses nothing
+ * that was acknowledged.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -11,11 +12,14 @@
 
 #include "base/log.h"
 #include "cmd/admin.h"
+#include "cmd/backup.h"
+#include "cmd/sandbox.h"
 #include "http/route.h"
 #include "http/server.h"
 #include "jobs/jobs.h"
 
 #define LOOPS_MAX 64
+#define SANDBOX_ON 0 /* of --sandbox on|off */
 
 struct serving {
     struct home *home;
@@ -72,13 +76,28 @@ listen_all(struct serving *s, const struct conf *conf, struct err *err)
     return server_start(&s->operations, &config, &s->operations_server, err);
 }
 
+/* Before any thread, and before anything of the directory is read. */
+static enum rc
+confine(const struct conf *conf, struct err *err)
+{
+    const struct sandbox_paths paths = {.data = conf_text(conf, CONF_DATA)};
+    enum rc rc = home_make_dir(paths.data, err);
+
+    if (rc || conf_number(conf, CONF_SANDBOX, SANDBOX_ON) != SANDBOX_ON)
+        return rc;
+    return sandbox_enter(&paths, err);
+}
+
 static enum rc
 start(struct serving *s, const struct conf *conf, struct err *err)
 {
-    enum rc rc = home_open(conf, 0, &s->home, err);
+    enum rc rc = confine(conf, err);
 
+    if (!rc)
+        rc = home_open(conf, 0, &s->home, err);
     if (rc)
         return rc;
+    backup_sweep(s->home->dir);
     make_service(s, conf);
     rc = jobs_start(&s->service, &s->jobs, err);
     if (!rc)

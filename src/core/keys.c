@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/keys.h"
 
+#include "base/crash.h"
+
 static enum rc
 audit_key(struct tx *tx, const struct caller *caller, const char *action, const struct id *id,
           struct err *err)
@@ -26,7 +28,9 @@ keys_create(struct tx *tx, const struct caller *caller, const struct secret *sec
     k->prefix = mem_strndup(tx->pool, ret_text->text, KEY_PREFIX_LEN - 1);
     k->revoked_ms = k->last_used_ms = -1;
     key_text_mac(secret->key_pepper, ret_text, k->secret_mac);
+    CRASH_POINT("key.before-insert");
     rc = api_key_insert(tx, k, ret_text->handle, err);
+    CRASH_POINT("key.after-insert");
     return rc ? rc : audit_key(tx, caller, "create", &k->id, err);
 }
 
@@ -46,7 +50,8 @@ keys_revoke(struct tx *tx, const struct caller *caller, const struct id *id, boo
     if (in_force && (k.permissions & PERM_ADMIN_API_KEYS) && !by_operator) {
         rc = api_key_count_active(tx, ws, PERM_ADMIN_API_KEYS, &active, err);
         if (!rc && active <= 1)
-            rc = err_set(err, RC_FORBIDDEN, "the last key that may manage keys");
+            rc = err_say(err, RC_FORBIDDEN,
+                         "The last active key with admin:api_keys cannot be revoked");
     }
     if (!rc)
         rc = api_key_revoke(tx, ws, id, err);

@@ -14,7 +14,7 @@
 #include "base/base.h"
 
 #define MEDIA_TYPE_UNKNOWN "application/octet-stream"
-#define MEDIA_TYPE_MAX 255 /* bytes of a normalised media type */
+#define MEDIA_TYPE_MAX 512 /* bytes of a normalised media type */
 
 /*
  * Checks `type/subtype[; parameters]`: each half 1–127 restricted-name characters, a parameter

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "base/crash.h"
 #include "base/rand.h"
 
 #define FILE_LEN (2 * SHA256_LEN + 1) /* digits and a line end */
@@ -45,9 +46,12 @@ make_file(const char *path, struct err *err)
     fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return err_errno(err, RC_IO, fresh);
+    CRASH_POINT("secret.before-write");
     written = write(fd, text, FILE_LEN) == FILE_LEN && fsync(fd) == 0;
+    CRASH_POINT("secret.before-rename");
     if (close(fd) != 0 || !written || rename(fresh, path) != 0)
         return err_errno(err, RC_IO, fresh);
+    CRASH_POINT("secret.after-rename");
     return RC_OK;
 }
 

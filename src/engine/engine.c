@@ -5,6 +5,7 @@
 #include <signal.h>
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "engine/lanes.h"
 
 #define BATCH_MAX 128
@@ -48,21 +49,27 @@ spoils_batch(enum rc rc)
     return rc == RC_STORAGE_FULL || rc == RC_IO || rc == RC_COMMIT_UNKNOWN;
 }
 
-static void
+/* Not RC_OK: the transaction is spoilt, also for the works before. */
+static enum rc
 run_work(struct engine *en, struct work *w, bool alone, int64_t now_ms)
 {
     struct tx tx = {.conn = en->writer, .pool = w->pool, .now_ms = now_ms};
 
     w->rc_ = alone ? RC_OK : db_savepoint(en->writer, &w->err_);
     if (w->rc_)
-        return;
+        return w->rc_;
     w->rc_ = w->fn(&tx, w->arg, &w->err_);
-    if (alone || spoils_batch(w->rc_))
-        return;
-    if (w->rc_)
+    if (spoils_batch(w->rc_))
+        return w->rc_;
+    if (alone)
+        return RC_OK;
+    if (w->rc_) {
         db_savepoint_rollback(en->writer);
-    else
-        w->rc_ = db_savepoint_release(en->writer, &w->err_);
+        return RC_OK;
+    }
+    w->rc_ = db_savepoint_release(en->writer, &w->err_);
+    CRASH_POINT("engine.after-savepoint");
+    return w->rc_; /* one that was not released would be committed with the others */
 }
 
 /* Runs all works in one transaction. Not RC_OK: none of them took effect, or nobody knows. */
@@ -72,19 +79,20 @@ run_transaction(struct engine *en, struct work **batch, size_t n, struct err *er
     int64_t now_ms = clock_wall_ms();
     enum rc rc;
 
+    CRASH_POINT("engine.before-begin");
     rc = db_begin_write(en->writer, err);
     for (size_t i = 0; i < n && !rc; i++) {
-        run_work(en, batch[i], n == 1, now_ms);
-        if (spoils_batch(batch[i]->rc_)) {
+        rc = run_work(en, batch[i], n == 1, now_ms);
+        if (rc)
             *err = batch[i]->err_;
-            rc = batch[i]->rc_;
-        }
     }
     if (rc || (n == 1 && batch[0]->rc_)) {
         db_rollback(en->writer);
         return rc;
     }
+    CRASH_POINT("engine.before-commit");
     rc = db_commit(en->writer, err);
+    CRASH_POINT("engine.after-commit");
     if (!rc)
         metric_add(en->config.metrics, METRIC_COMMITS, 1);
     return rc;
@@ -138,6 +146,7 @@ run_batch(struct engine *en, struct work **batch, size_t n)
     metric_add(en->config.metrics, METRIC_WORKS, (int64_t)n);
     for (size_t i = 0; i < n; i++)
         finish_work(batch[i], i < savers ? rc_again : rc, i < savers ? &again : &err);
+    CRASH_POINT("engine.after-done");
     if (rc == RC_IO || rc == RC_COMMIT_UNKNOWN)
         engine_fail(en, &err);
     else if (rc_again == RC_IO || rc_again == RC_COMMIT_UNKNOWN)

@@ -18,8 +18,8 @@ answer_base_url(const struct request *rq)
 void
 answer_error(struct reply *rp, const struct request *rq, enum rc rc, const struct err *err)
 {
-    const struct dialect *dialect = rq->route ? rq->route->dialect : &dialect_records;
     const struct rc_info *info = rc_info(rc);
+    const char *message = err->hint[0] && !err->field[0] ? err->hint : info->message;
     json_t *details = json_incref(rp->details);
     struct reply_header kept[REPLY_HEADERS_MAX];
     size_t n_kept = rp->n_headers;
@@ -33,7 +33,7 @@ answer_error(struct reply *rp, const struct request *rq, enum rc rc, const struc
         json_decref(details);
         details = json_pack("{s:{s:s}}", "fields", err->field, err->hint);
     }
-    reply_json(rp, info->http, dialect->error(rc, info->message, details));
+    reply_json(rp, info->http, rq->dialect->error(rc, message, details));
     json_decref(details);
     if (rc == RC_BAD_KEY)
         reply_header(rp, "WWW-Authenticate", "Bearer");

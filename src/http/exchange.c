@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/js.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -88,17 +89,6 @@ exchange_pool(struct exchange *ex)
 
 /* ---- steps before the body ---- */
 
-static enum rc
-step_framing(struct exchange *ex, struct err *err)
-{
-    enum rc rc = guard_check(ex->rq.wire, &ex->framing, err);
-
-    if (rc)
-        return rc;
-    ex->method = http_method_parse(ex->rq.wire->method);
-    return ex->method ? RC_OK : err_set(err, RC_METHOD_UNKNOWN, "unknown method");
-}
-
 /* Operations are served on an address of their own when there is one. */
 static bool
 elsewhere(const struct service *sv, const struct route *r)
@@ -106,26 +96,52 @@ elsewhere(const struct service *sv, const struct route *r)
     return r->access == ACCESS_PUBLIC ? sv->no_operations : sv->only_operations;
 }
 
+/* Looks the path up; *ret_query is what follows its '?', NULL when there is none. */
+static void
+find_route(struct exchange *ex, const char *target, const char **ret_query)
+{
+    const char *question = strchr(target, '?');
+    size_t len = question ? (size_t)(question - target) : strlen(target);
+
+    *ret_query = question ? question + 1 : NULL;
+    route_find(ex->rq.pool, ex->method, target, len, &ex->match);
+    if (ex->match.any && elsewhere(ex->service, ex->match.any))
+        ex->match = (struct route_match){0};
+    if (ex->match.any)
+        ex->rq.dialect = ex->match.any->dialect;
+}
+
+static enum rc
+step_framing(struct exchange *ex, struct err *err)
+{
+    enum rc rc = guard_check(ex->rq.wire, &ex->framing, err);
+    const char *query;
+
+    if (rc && ex->rq.wire->target[0] == '/')
+        find_route(ex, ex->rq.wire->target, &query); /* so that the error is worded as there */
+    if (rc)
+        return rc;
+    ex->method = http_method_parse(ex->rq.wire->method);
+    return RC_OK;
+}
+
 static enum rc
 step_route(struct exchange *ex, struct err *err)
 {
-    const char *target = guard_path(ex->rq.wire), *question = strchr(target, '?');
-    size_t len = question ? (size_t)(question - target) : strlen(target);
+    const char *target = guard_path(ex->rq.wire), *query;
 
-    route_find(ex->rq.pool, ex->method, target, len, &ex->match);
-    if (ex->match.route && elsewhere(ex->service, ex->match.route))
-        return err_set(err, RC_NOT_FOUND, "served on another address");
+    find_route(ex, target, &query);
     ex->rq.route = ex->match.route;
     memcpy(ex->rq.args, ex->match.args, sizeof(ex->rq.args));
-    if (ex->method == HTTP_OPTIONS && (ex->match.methods || streq(target, "*"))) {
+    if (ex->method == HTTP_OPTIONS && (ex->match.any || streq(target, "*"))) {
         ex->options = true;
         return RC_OK;
     }
-    if (!ex->match.methods)
+    if (!ex->match.any)
         return err_set(err, RC_NOT_FOUND, "no such route");
     if (!ex->match.route)
         return err_set(err, RC_METHOD, "no such method here");
-    return question ? request_read_query(&ex->rq, question + 1, err) : RC_OK;
+    return query ? request_read_query(&ex->rq, query, err) : RC_OK;
 }
 
 static enum rc
@@ -228,7 +244,7 @@ static bool
 must_close(enum rc rc)
 {
     return rc == RC_MALFORMED || rc == RC_HEADERS_LARGE || rc == RC_URI_TOO_LONG ||
-           rc == RC_HTTP_VERSION || rc == RC_METHOD_UNKNOWN;
+           rc == RC_HTTP_VERSION;
 }
 
 enum exchange_next
@@ -237,6 +253,7 @@ exchange_head(struct exchange *ex, const struct wire *wire)
     struct id id = id_new();
 
     ex->rq.wire = wire;
+    ex->rq.dialect = &dialect_records;
     ex->rq.now_ms = clock_wall_ms();
     id_format(&id, ID_REQUEST, ID_RECORDS, ex->rq.request_id);
     ex->rq.caller.request_id = ex->rq.request_id;
@@ -398,6 +415,7 @@ after_fn(struct tx *tx, void *arg, struct err *err)
     if (rc || ex->replay.replayed)
         return rc;
     rc = rp->act->after(&ex->rq, tx, rp->act_arg, err);
+    CRASH_POINT("exchange.in-after");
     if (!rc && ex->replay.on)
         rc = replay_keep(&ex->replay, &ex->rq, tx, rp, err);
     return rc;
@@ -427,6 +445,7 @@ after_done(void *arg, enum rc rc, const struct err *err)
 {
     struct exchange *ex = arg;
 
+    CRASH_POINT("exchange.after-after");
     note(ex, rc, err);
     finish(ex);
 }
@@ -444,6 +463,7 @@ submit(struct exchange *ex, enum rc (*fn)(struct tx *tx, void *arg, struct err *
                              .lane = ex->rq.caller.workspace.number,
                              .frees_space = ex->rq.route->method == HTTP_DELETE,
                              .pool = ex->rq.pool};
+    CRASH_POINT("exchange.before-submit");
     rc = engine_submit(ex->rq.app->engine, &ex->work, &err);
     if (rc)
         fail(ex, rc, &err);
@@ -463,7 +483,9 @@ outside_job(void *arg)
 {
     struct exchange *ex = arg;
 
+    CRASH_POINT("exchange.before-outside");
     ex->rc = ex->reply.act->outside(&ex->rq, ex->reply.act_arg, &ex->err);
+    CRASH_POINT("exchange.after-outside");
     if (ex->rc)
         fail_bytes(ex);
     else
@@ -506,6 +528,7 @@ settle_job(void *arg)
     uint8_t body[SHA256_LEN];
 
     ex->rc = ex->rq.route->stream->settle(ex->rq.stream, &ex->err);
+    CRASH_POINT("exchange.after-settle");
     if (ex->rc) {
         fail_bytes(ex);
         return;
@@ -538,6 +561,8 @@ exchange_end(struct exchange *ex)
     if (ex->rc || ex->options)
         return EXCHANGE_REPLY;
     ex->rc = step_validate(ex, &ex->err);
+    if (!ex->rc && r->authorise)
+        ex->rc = r->authorise(&ex->rq, &ex->err);
     if (!ex->rc)
         ex->rc = replay_start(&ex->replay, &ex->rq, &ex->err);
     if (ex->rc)

@@ -97,6 +97,10 @@ check_version(const struct wire *w, struct err *err)
 {
     if (strncmp(w->version, "HTTP/1.", 7) != 0)
         return err_set(err, RC_HTTP_VERSION, "not HTTP/1.x");
+    for (const char *p = w->method; *p; p++) {
+        if (!text_is_tchar((unsigned char)*p))
+            return err_set(err, RC_MALFORMED, "method with a byte that is no token");
+    }
     return RC_OK;
 }
 
@@ -157,7 +161,7 @@ check_host(const struct wire *w, const struct http_header *host, struct err *err
     if (!host)
         return streq(w->version, "HTTP/1.0") && !absolute ? RC_OK
                                                           : err_set(err, RC_MALFORMED, "no Host");
-    if (!plausible_host(host))
+    if (!plausible_host(host) || (absolute && host->value_len == 0))
         return err_set(err, RC_MALFORMED, "no host name in Host");
     if (!absolute)
         return RC_OK;

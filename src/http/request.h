@@ -32,6 +32,7 @@ struct request {
     TALLOC_CTX *pool;
     struct app *app;
     const struct route *route;
+    const struct dialect *dialect;    /* of the path, also when no route fits; for errors */
     const char *args[ROUTE_ARGS_MAX]; /* decoded path segments */
     const void *query;                /* the struct that route->query filled */
     void *body;                       /* the struct that route->body filled */

@@ -138,6 +138,7 @@ route_find(TALLOC_CTX *pool, enum http_method method, const char *path, size_t l
             best_literal = literal;
         }
         ret->methods |= r->method;
+        ret->any = r;
         if (r->method == method) {
             ret->route = r;
             memcpy(best_args, args, sizeof(args));

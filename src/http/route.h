@@ -81,6 +81,8 @@ struct route {
     bool no_idempotency;     /* the dialect's key header is not read */
     bool changes_keys;       /* cached keys are forgotten when it succeeds */
     const struct stream *stream;
+    /* What the checked body asks for, against what the caller may: also before a replay. */
+    enum rc (*authorise)(struct request *rq, struct err *err);
     handler_fn *handler;
 
     const char *tag; /* for the documentation: the group it stands in */
@@ -96,6 +98,7 @@ extern const struct route routes[];
 
 struct route_match {
     const struct route *route;        /* NULL: none */
+    const struct route *any;          /* a row of this path, whatever its method; NULL: none */
     unsigned methods;                 /* of all rows that fit the path; 0: no such path */
     const char *args[ROUTE_ARGS_MAX]; /* decoded segments, in the order of the path */
 };

@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "http/exchange.h"
 #include "http/server_deadline.h"
 
@@ -284,13 +285,22 @@ on_request(void *cls, struct MHD_Connection *c, const char *url, const char *met
     return proceed(call);
 }
 
+bool
+server_listen_valid(const char *listen_text)
+{
+    const char *colon = strrchr(listen_text, ':');
+    int64_t port;
+
+    return colon && text_uint(colon + 1, UINT16_MAX, &port);
+}
+
 /* Splits "host:port"; an empty host means every address. */
 static enum rc
 split_listen(TALLOC_CTX *pool, const char *text, char **host, char **port, struct err *err)
 {
     const char *colon = strrchr(text, ':');
 
-    if (!colon || !colon[1] || strspn(colon + 1, "0123456789") != strlen(colon + 1))
+    if (!server_listen_valid(text))
         return err_set(err, RC_INVALID, "--listen takes HOST:PORT, not '%s'", text);
     *host = mem_strndup(pool, text, (size_t)(colon - text));
     if ((*host)[0] == '[' && colon[-1] == ']')

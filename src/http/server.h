@@ -18,6 +18,9 @@ struct server_config {
     unsigned max_connections;
 };
 
+/* True for HOST:PORT with a numeric port; that it can be bound is another matter. */
+bool server_listen_valid(const char *listen);
+
 /*
  * Binds and starts. Errors: INVALID (the address), UNAVAILABLE (in use, or not allowed), IO; each
  * with a detail fit to be shown to the operator.

@@ -11,6 +11,7 @@
  * the queue, the next run begins at its head again. So every entry gets its turn.
  */
 #include "base/clock.h"
+#include "base/crash.h"
 #include "core/library.h"
 #include "jobs/job.h"
 
@@ -63,6 +64,7 @@ erase_each(struct app *app, const struct purge *list, size_t n, struct erased *r
         struct err mine = {0};
         enum rc rc = blob_delete(app->blobs, &key, &mine);
 
+        CRASH_POINT("purge.after-delete");
         if (!rc) {
             ret->list[ret->n++] = &list[i];
             continue;
@@ -93,10 +95,13 @@ purge_batch(struct app *app, int64_t due_ms, struct purge_round *round, bool *re
     rc = engine_read(app->engine, pool, read_due, &due, err);
     if (rc)
         return rc;
+    CRASH_POINT("purge.after-select");
     begin = round->skip < due.n ? round->skip : due.n;
     rc = erase_each(app, due.list + begin, due.n - begin, &erased, &failed, err);
+    CRASH_POINT("purge.before-forget");
     if (erased.n > 0)
         saved = engine_write(app->engine, 0, pool, forget, &erased, &unsaved);
+    CRASH_POINT("purge.after-forget");
     if (saved) {
         *err = unsaved;
         return saved;

@@ -8,6 +8,7 @@
  *      by their id, which does not depend on how the clock was set meanwhile.
  */
 #include "base/clock.h"
+#include "base/crash.h"
 #include "core/library.h"
 #include "jobs/job.h"
 #include "jobs/orphan.h"
@@ -137,7 +138,9 @@ erase(void *arg, const struct orphan *o, struct err *err)
     bool erased = false;
     enum rc rc;
 
+    CRASH_POINT("sweep.before-erase");
     rc = orphan_erase(app, o, &erased, &mine);
+    CRASH_POINT("sweep.after-erase");
     jobs_note_fatal(s->jobs, rc, &mine);
     if (rc == RC_COMMIT_UNKNOWN) {
         *err = mine;

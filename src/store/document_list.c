@@ -6,7 +6,7 @@
 #include "base/buf.h"
 #include "store/document_row.h"
 
-#define VALUES_MAX (12 + DOCUMENT_TAGS_MAX)
+#define VALUES_MAX (14 + DOCUMENT_TAGS_MAX)
 
 struct query {
     struct buf text;
@@ -69,6 +69,23 @@ add_tags(struct query *q, const struct document_filter *f)
                    param(q, db_text(f->tags[i])));
 }
 
+/* A type asked for without parameters is meant with any: '<' follows ';'. */
+static void
+add_mime_type(struct query *q, TALLOC_CTX *pool, const char *type)
+{
+    size_t a = param(q, db_text(type)), b, c;
+
+    if (strchr(type, ';')) {
+        buf_printf(&q->text, " AND d.mime_type = $%zu", a);
+        return;
+    }
+    b = param(q, db_text(mem_printf(pool, "%s;", type)));
+    c = param(q, db_text(mem_printf(pool, "%s<", type)));
+    buf_printf(&q->text,
+               " AND (d.mime_type = $%zu OR (d.mime_type >= $%zu AND d.mime_type < $%zu))", a, b,
+               c);
+}
+
 static void
 add_filter(struct query *q, TALLOC_CTX *pool, const struct document_filter *f)
 {
@@ -76,7 +93,7 @@ add_filter(struct query *q, TALLOC_CTX *pool, const struct document_filter *f)
         add_folder(q, pool, f->folder);
     add_tags(q, f);
     if (f->mime_type)
-        buf_printf(&q->text, " AND d.mime_type = $%zu", param(q, db_text(f->mime_type)));
+        add_mime_type(q, pool, f->mime_type);
     if (f->search)
         buf_printf(&q->text, " AND d.search_text LIKE $%zu ESCAPE '\\'",
                    param(q, db_text(like_pattern(pool, f->search))));

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/schema.h"
 
+#include "base/crash.h"
+
 /* The text of a file as it was when this was built; NUL-terminated. */
 #define EMBED(symbol, path)                                                                        \
     __asm__(".pushsection .rodata\n" #symbol ":\n.incbin \"" path "\"\n.byte 0\n.popsection\n");   \
@@ -57,8 +59,10 @@ step(struct db_conn *conn, int version, struct err *err)
         rc = db_exec(conn, &make_meta, DB_NO_ARGS, NULL, err);
     if (!rc)
         rc = db_script(conn, migrations[version - 1].sqlite, err);
+    CRASH_POINT("migration.after-script");
     if (!rc)
         rc = db_exec(conn, &write_version, DB_ARGS(db_int(version)), NULL, err);
+    CRASH_POINT("migration.before-commit");
     if (!rc)
         return db_commit(conn, err);
     db_rollback(conn);
@@ -85,6 +89,7 @@ schema_migrate(struct db_conn *conn, int *ret_from, int *ret_to, struct err *err
         if (rc)
             return rc;
         *ret_to = ++version;
+        CRASH_POINT("migration.after-step");
     }
     return RC_OK;
 }

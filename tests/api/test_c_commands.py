@@ -112,6 +112,7 @@ def test_routes_and_openapi():
     (["entity", "put", "--workspace", "x", "contact", "a/b"], "ENTITY_ID"),
 ])
 def test_wrong_usage_exits_2_and_says_why(alone, argv, says):
+    alone.run("migrate")
     assert says in fails(alone, *argv, status=2)
 
 
@@ -430,9 +431,26 @@ def test_port_in_use(alone):
     alone.start()  # the refusal has left nothing behind that is in the way
 
 
-@pytest.mark.parametrize("listen", ["nonsense", "127.0.0.1", "127.0.0.1:http", "no.such.host.:1"])
-def test_bad_address(alone, listen):
-    assert "--listen" in fails(alone, "serve", "--listen", listen)
+@pytest.mark.parametrize("listen, status", [
+    ("nonsense", 2), ("127.0.0.1", 2), ("127.0.0.1:http", 2), ("127.0.0.1:99999", 2),
+    ("no.such.host.:1", 1),
+])
+def test_bad_address(alone, listen, status):
+    assert "listen" in fails(alone, "serve", "--listen", listen, status=status)
+
+
+def test_a_mistyped_directory_is_not_made(alone):
+    assert "holds no dossier" in fails(alone, "check")
+    assert not alone.data_dir.exists()
+
+
+def test_a_directory_behind_a_link(alone):
+    real = alone.data_dir.parent / "elsewhere"
+    real.mkdir(mode=0o700)
+    alone.data_dir.symlink_to(real)
+    alone.start()
+    assert (real / "dossier.db").exists()
+    assert alone.run("check")["ok"]
 
 
 def test_newer_schema_is_not_touched(alone):

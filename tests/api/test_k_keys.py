@@ -152,6 +152,23 @@ def test_nobody_grants_what_they_do_not_hold(api, workspace, held, granted, stat
 
 # ---- list ----
 
+def test_a_replay_is_no_way_around_that(api, workspace):
+    """The kept answer holds a key: whoever asks again must hold what it was given."""
+    lesser = workspace.api("admin:api_keys", "read:documents")
+    wanted = {"name": "all", "permissions": list(PERMISSIONS)}
+    headers = {"Idempotency-Key": "escalation"}
+    made = api.post("/v1/api-keys", json=wanted, headers=headers)
+    assert made.status_code == 201
+    refused(lesser.post("/v1/api-keys", json=wanted, headers=headers), 403,
+            "insufficient_permissions")
+    assert api.post("/v1/api-keys", json=wanted, headers=headers).content == made.content
+
+
+@pytest.mark.parametrize("moment", ["1969-12-31", "1970-01-01T00:00:00Z", "2020-01-01"])
+def test_a_key_cannot_be_born_expired(api, moment):
+    faulty(make(api, expires_at=moment), "expires_at")
+
+
 def test_list(api, server):
     made = data(make(api, name="Import job", description="Nightly"), 201)
     (shown,) = listed(api, search="IMPORT")

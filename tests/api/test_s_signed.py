@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Signed URLs: bytes in by PUT, out by GET, without a key."""
 import hashlib
+import os
 import re
 import time
 
@@ -379,6 +380,16 @@ def test_download_lives_and_dies_with_the_document(api):
     api.get(shown["download_url"], expect=200)
     api.delete(f"/v1/documents/{document['id']}", expect=204)
     refused(api.get(shown["download_url"]), 404, "not_found")
+
+
+def test_bytes_cut_short_on_disk_are_no_answer(server_factory):
+    server = server_factory()
+    api = server.workspace().api()
+    document = api.new_bytes(b"y" * 6000)
+    url = data(api.get(f"/v1/documents/{document['id']}"))["download_url"]
+    [blob] = [path for path in (server.data_dir / "blobs" / "objects").rglob("*") if path.is_file()]
+    os.truncate(blob, 3)
+    refused(api.get(url), 500, "internal_error")
 
 
 def test_download_of_a_foreign_or_missing_document_differs_in_nothing(api, server):

@@ -4,6 +4,7 @@
 What a failed commit left on disk is unknown until recovery, so its bytes must not be thrown away:
 the row may come back.
 """
+import os
 import pathlib
 import subprocess
 import sys
@@ -32,8 +33,10 @@ def failing(shim, tmp_path):
     switch, made = tmp_path / "fail", []
 
     def start(path):
+        # a sanitizer's runtime wants to be the first library; it works as the second, too
+        options = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
         server = harness.Server(env={"LD_PRELOAD": str(shim), "FAIL_SYNC_WHEN": str(switch),
-                                     "FAIL_SYNC_PATH": path}).start()
+                                     "FAIL_SYNC_PATH": path, "ASAN_OPTIONS": options}).start()
         made.append(server)
         return server, switch
 

@@ -23,6 +23,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "base/crash.h"
 #include "blob/fs/fs.h"
 
 /* Writing out a large stream begins while it comes in, so that the last sync is short. */
@@ -229,6 +230,7 @@ fs_write_open(struct blob_store *base, const struct blob_key *key, struct blob_w
     fd = temporary_open(st, st->anonymous, tmp);
     if (fd < 0)
         return fs_fail(err, "making a temporary file");
+    CRASH_POINT("blob.after-open");
     w = MEM_NEW(NULL, struct fs_writer);
     w->fd = fd;
     memcpy(w->tmp, tmp, sizeof(tmp));
@@ -258,6 +260,7 @@ fs_write(struct blob_writer *base, const void *bytes, size_t len, struct err *er
         (void)sync_file_range(w->fd, w->flushed, size - w->flushed, SYNC_FILE_RANGE_WRITE);
         w->flushed = size;
     }
+    CRASH_POINT("blob.after-write");
     return RC_OK;
 }
 
@@ -297,8 +300,10 @@ fs_write_finish(struct blob_writer *base, struct err *err)
     rc = check_whole(st, err);
     if (rc)
         return rc;
+    CRASH_POINT("blob.before-sync");
     if (fdatasync(w->fd))
         return fs_fail(err, "syncing a blob");
+    CRASH_POINT("blob.after-sync");
     rc = leaf_make(st, &base->key, &dir, err);
     if (rc)
         return rc == RC_NOT_FOUND ? err_set(err, RC_IO, "a blob directory has vanished") : rc;
@@ -306,7 +311,9 @@ fs_write_finish(struct blob_writer *base, struct err *err)
     rc = publish(st, w, dir, name, err);
     if (rc)
         return rc;
+    CRASH_POINT("blob.after-link");
     rc = sync_dir(st, dir, err);
+    CRASH_POINT("blob.after-dir-sync");
     if (rc)
         (void)unlinkat(dir, name, 0);
     return rc;
@@ -436,9 +443,11 @@ fs_remove(struct blob_store *base, const struct blob_key *key, struct err *err)
     if (rc)
         return rc == RC_NOT_FOUND ? RC_OK : rc;
     blob_name(key, name);
+    CRASH_POINT("blob.before-unlink");
     /* Absent is synced as well: another thread may have unlinked it without having synced yet. */
     if (unlinkat(dir, name, 0) && errno != ENOENT)
         return fs_fail(err, "removing a blob");
+    CRASH_POINT("blob.after-unlink");
     return sync_dir(st, dir, err);
 }
 

@@ -429,6 +429,25 @@ static const struct db_driver driver = {
     .col_blob = lite_col_blob,
 };
 
+/*
+ * `path` with the links of its directory resolved: the file itself may be no link, and SQLite
+ * applies that to the whole path.
+ */
+static char *
+resolve_dir(TALLOC_CTX *pool, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *dir, *real, *out;
+
+    if (!slash || slash == path)
+        return mem_strdup(pool, path);
+    dir = mem_strndup(pool, path, (size_t)(slash - path));
+    real = realpath(dir, NULL);
+    out = mem_printf(pool, "%s%s", real ? real : dir, slash);
+    free(real);
+    return out;
+}
+
 enum rc
 db_open_sqlite(const char *path, struct db **ret, struct err *err)
 {
@@ -441,7 +460,7 @@ db_open_sqlite(const char *path, struct db **ret, struct err *err)
     (void)sqlite3_config(SQLITE_CONFIG_STMTJRNL_SPILL, -1);
     lite = MEM_NEW(NULL, struct lite);
     lite->base.driver = &driver;
-    lite->path = mem_strdup(lite, path);
+    lite->path = resolve_dir(lite, path);
     *ret = &lite->base;
     return RC_OK;
 }
