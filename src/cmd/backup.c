@@ -107,6 +107,7 @@ lend(struct command_env *env, json_t **ret, struct err *err)
     struct err ignored;
     enum rc rc;
 
+    BUG_ON(!env->home); /* a server has one */
     id_format(&id, ID_DOCUMENT, ID_UUID, text);
     name = mem_printf(env->pool, LENT_PREFIX "%s.db", text);
     path = home_path(env->pool, env->home->dir, name);
