@@ -227,6 +227,26 @@ send_reply(struct call *call, bool close_after)
     return sent;
 }
 
+/*
+ * Parks the connection and hands the work over. Counted before it looks whether the server is
+ * closing: then either this sees that, or server_free() sees the count.
+ */
+static enum MHD_Result
+park(struct call *call)
+{
+    atomic_fetch_add(&call->server->parked, 1);
+    if (atomic_load(&call->server->closing)) {
+        atomic_fetch_sub(&call->server->parked, 1);
+        return MHD_NO; /* nothing has been done of it */
+    }
+    call->waiting = true;
+    if (call->peer)
+        peer_phase(call->peer, PHASE_WORK);
+    MHD_suspend_connection(call->connection);
+    exchange_go(call->exchange);
+    return MHD_YES;
+}
+
 static enum MHD_Result
 proceed(struct call *call)
 {
@@ -238,13 +258,7 @@ proceed(struct call *call)
     case EXCHANGE_CLOSE:
         return send_reply(call, true);
     case EXCHANGE_WAIT:
-        call->waiting = true;
-        if (call->peer)
-            peer_phase(call->peer, PHASE_WORK);
-        atomic_fetch_add(&call->server->parked, 1);
-        MHD_suspend_connection(call->connection);
-        exchange_go(call->exchange);
-        return MHD_YES;
+        return park(call);
     case EXCHANGE_DROP:
         break;
     }
