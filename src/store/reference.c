@@ -2,7 +2,7 @@
 #include "store/reference.h"
 
 static const char *const names[] = {
-    [REFERENCE_WORKFLOW] = "workflow", [REFERENCE_TEMPLATE] = "template"};
+    [REFERENCE_TEMPLATE] = "template", [REFERENCE_WORKFLOW] = "workflow"};
 
 static const struct sql insert =
     SQL("INSERT INTO document_reference (workspace_id, document_id, ref_type, ref_id, created_at)"
@@ -24,7 +24,7 @@ reference_type_name(enum reference_type type)
 bool
 reference_type_parse(const char *name, enum reference_type *ret)
 {
-    for (enum reference_type t = REFERENCE_WORKFLOW; t < REFERENCE_MAX_; t++) {
+    for (enum reference_type t = REFERENCE_TEMPLATE; t < REFERENCE_MAX_; t++) {
         if (streq(name, names[t])) {
             *ret = t;
             return true;

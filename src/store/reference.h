@@ -5,7 +5,7 @@
 #include "db/db.h"
 
 /* Stored as these numbers: append only. */
-enum reference_type { REFERENCE_WORKFLOW = 1, REFERENCE_TEMPLATE, REFERENCE_MAX_ };
+enum reference_type { REFERENCE_TEMPLATE = 1, REFERENCE_WORKFLOW, REFERENCE_MAX_ };
 
 struct reference {
     enum reference_type type;
@@ -24,7 +24,7 @@ MUST_CHECK enum rc reference_delete(struct tx *tx, int64_t workspace, const stru
                                     enum reference_type type, const char *ref_id, bool *ret_changed,
                                     struct err *err);
 
-/* At most `max` (0: all) references of a document, in tx->pool. */
+/* At most `max` (0: all) references of a document, by type and id, in tx->pool. */
 MUST_CHECK enum rc reference_list(struct tx *tx, int64_t workspace, const struct id *document_id,
                                   size_t max, struct reference **ret, size_t *ret_n,
                                   struct err *err);

@@ -447,6 +447,8 @@ def test_model(server):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif("DOSSIER_MODEL_OPS" not in os.environ,
+                    reason="a campaign of minutes: set DOSSIER_MODEL_OPS, and -m slow")
 @pytest.mark.timeout(1800)
 def test_model_at_length(server):
     chosen = int(LONG_SEED) if LONG_SEED else random.SystemRandom().randrange(2**32)

@@ -286,7 +286,7 @@ UPLOAD_MANY = {
         import { readFile } from 'node:fs/promises';
         const form = new FormData();
         for (const name of ['invoice1.pdf', 'invoice2.pdf', 'invoice3.pdf'])
-          form.append('files', new File([await readFile(name)], name, {type: 'application/pdf'}));
+          form.append('files', new Blob([await readFile(name)], {type: 'application/pdf'}), name);
         const res = await fetch('https://api.documind.cloud/api/v1/upload', {
           method: 'POST',
           headers: { 'X-API-Key': 'your_api_key_here' },
@@ -643,10 +643,9 @@ def test_errors_of_upload(server_factory, tmp_path):
 TRY_AGAIN = {"detail": "Failed to upload documents. Please try again later."}
 
 
-@pytest.mark.parametrize("directory", ["tmp", "objects"])
-def test_upload_into_a_broken_store(demo, directory):
+def test_upload_into_a_broken_store(demo):
     """500, also for root: a directory that the server holds open is no more."""
-    (demo.server.data_dir / "blobs" / directory).rmdir()
+    (demo.server.data_dir / "blobs" / "objects").rmdir()
     for _ in range(2):
         answer = upload(demo.api, PDF * 5000)
         assert (answer.status_code, answer.json()) == (500, TRY_AGAIN)

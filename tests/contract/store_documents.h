@@ -289,7 +289,7 @@ test_reference(void **state)
     assert_false(changed);
     EXPECT(RC_OK, reference_put(TX, WS, &d.id, REFERENCE_WORKFLOW, "t", &changed, ERR));
     EXPECT(RC_OK, reference_list(TX, WS, &d.id, 0, &refs, &n, ERR));
-    assert_true(n == 2 && refs[0].type == REFERENCE_WORKFLOW);
+    assert_true(n == 2 && refs[0].type == REFERENCE_TEMPLATE);
     EXPECT(RC_OK, reference_list(TX, WS, &d.id, 1, &refs, &n, ERR));
     assert_int_equal(n, 1);
     EXPECT(RC_OK, reference_list(TX, OTHER, &d.id, 0, &refs, &n, ERR));
