@@ -149,6 +149,54 @@ crypto_open(TALLOC_CTX *pool, const uint8_t key[SHA256_LEN], const void *bytes, 
     return true;
 }
 
+static EVP_PKEY *
+ed25519_key(const uint8_t seed[SHA256_LEN])
+{
+    EVP_PKEY *key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, seed, SHA256_LEN);
+
+    BUG_ON(!key);
+    return key;
+}
+
+void
+crypto_ed25519_public(const uint8_t seed[SHA256_LEN], uint8_t out[ED25519_PUBLIC_LEN])
+{
+    EVP_PKEY *key = ed25519_key(seed);
+    size_t len = ED25519_PUBLIC_LEN;
+
+    BUG_ON(EVP_PKEY_get_raw_public_key(key, out, &len) != 1 || len != ED25519_PUBLIC_LEN);
+    EVP_PKEY_free(key);
+}
+
+void
+crypto_ed25519_sign(const uint8_t seed[SHA256_LEN], const void *bytes, size_t len,
+                    uint8_t out[ED25519_LEN])
+{
+    EVP_PKEY *key = ed25519_key(seed);
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    size_t out_len = ED25519_LEN;
+
+    BUG_ON(!ctx || EVP_DigestSignInit(ctx, NULL, NULL, NULL, key) != 1);
+    BUG_ON(EVP_DigestSign(ctx, out, &out_len, bytes, len) != 1 || out_len != ED25519_LEN);
+    EVP_MD_CTX_free(ctx);
+    EVP_PKEY_free(key);
+}
+
+bool
+crypto_ed25519_verify(const uint8_t key[ED25519_PUBLIC_LEN], const void *bytes, size_t len,
+                      const uint8_t signature[ED25519_LEN])
+{
+    EVP_PKEY *pkey = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, key, ED25519_PUBLIC_LEN);
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    bool good;
+
+    BUG_ON(!pkey || !ctx || EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, pkey) != 1);
+    good = EVP_DigestVerify(ctx, signature, ED25519_LEN, bytes, len) == 1;
+    EVP_MD_CTX_free(ctx);
+    EVP_PKEY_free(pkey);
+    return good;
+}
+
 void
 crypto_hex(const void *bytes, size_t len, char *out)
 {

@@ -2,8 +2,8 @@
 /*
  * crypto: hashes, message authentication and the encodings around them (OpenSSL underneath).
  *
- * SHA-256 (FIPS 180-4), HMAC (RFC 2104), HKDF (RFC 5869), AES-256-GCM (NIST SP 800-38D),
- * base64url without padding (RFC 4648 §5). Failures of the library abort: they mean it is broken.
+ * SHA-256 (FIPS 180-4), HMAC (RFC 2104), HKDF (RFC 5869), AES-256-GCM (NIST SP 800-38D), Ed25519
+ * (RFC 8032), base64url without padding (RFC 4648 §5). Failures of the library abort: they mean it is broken.
  */
 #ifndef BASE_CRYPTO_H
 #define BASE_CRYPTO_H
@@ -11,6 +11,8 @@
 
 #define SHA256_LEN 32
 #define SHA256_HEX_LEN 65 /* 64 digits and NUL */
+#define ED25519_PUBLIC_LEN 32
+#define ED25519_LEN 64 /* of a signature */
 
 /* A running SHA-256. One thread at a time. End it with sha256_free(), done or not. */
 struct sha256;
@@ -39,6 +41,13 @@ void crypto_seal(TALLOC_CTX *pool, const uint8_t key[SHA256_LEN], const void *by
                  uint8_t **ret, size_t *ret_len);
 MUST_CHECK bool crypto_open(TALLOC_CTX *pool, const uint8_t key[SHA256_LEN], const void *bytes,
                             size_t len, uint8_t **ret, size_t *ret_len);
+
+/* Signatures that anybody can check who has the public key of `seed`. */
+void crypto_ed25519_public(const uint8_t seed[SHA256_LEN], uint8_t out[ED25519_PUBLIC_LEN]);
+void crypto_ed25519_sign(const uint8_t seed[SHA256_LEN], const void *bytes, size_t len,
+                         uint8_t out[ED25519_LEN]);
+MUST_CHECK bool crypto_ed25519_verify(const uint8_t key[ED25519_PUBLIC_LEN], const void *bytes,
+                                      size_t len, const uint8_t signature[ED25519_LEN]);
 
 void crypto_hex(const void *bytes, size_t len, char *out); /* 2 * len digits and NUL */
 /* Reads exactly 2 * len hexadecimal digits of either case; false when there is anything else. */

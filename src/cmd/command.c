@@ -26,6 +26,7 @@ static const struct {
     [CONF_COMMAND_DOCS_ENTITY_ADD] = {command_docs_entity_add, NEEDS_HOME},
     [CONF_COMMAND_CHECK] = {command_check, NEEDS_HOME},
     [CONF_COMMAND_AUDIT_VERIFY] = {command_audit_verify, NEEDS_HOME},
+    [CONF_COMMAND_AUDIT_HEAD] = {command_audit_head, NEEDS_HOME},
     [CONF_COMMAND_MIGRATE] = {command_migrate, MAKES_HOME},
     [CONF_COMMAND_BACKUP] = {command_backup, NEEDS_HOME},
     [CONF_COMMAND_RESTORE] = {command_restore, NEEDS_NOTHING},

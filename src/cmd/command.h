@@ -39,8 +39,8 @@ typedef enum rc command_fn(struct command_env *env, const struct conf *conf, jso
 
 command_fn command_workspace_create, command_key_create, command_key_list, command_key_revoke,
     command_entity_put, command_docs_entity_add, command_check, command_audit_verify,
-    command_migrate, command_backup, command_restore, command_routes, command_openapi,
-    command_version;
+    command_audit_head, command_migrate, command_backup, command_restore, command_routes,
+    command_openapi, command_version;
 
 /* Runs a command in this process or in the server of the directory; prints; the exit code. */
 int command_run(const struct conf *conf);

@@ -151,7 +151,8 @@ migrate(struct home *home, struct err *err)
 
     if (rc)
         return rc;
-    return schema_migrate(conn, &home->schema_from, &home->schema_to, err);
+    return schema_migrate(conn, home->app.secret.audit_seal, &home->schema_from, &home->schema_to,
+                          err);
 }
 
 /* Says by which file of the directory a step failed. */
@@ -207,6 +208,7 @@ open_rest(struct home *home, const struct conf *conf, struct err *err)
         .query_limit_ms = conf_number(conf, CONF_QUERY_LIMIT, 0),
         .lane_max = (unsigned)conf_number(conf, CONF_LANE_MAX, 0),
         .metrics = &home->app.metrics,
+        .audit_key = home->app.secret.audit_seal,
         .fatal = on_fatal,
         .fatal_arg = home,
         .relief = on_full,

@@ -23,6 +23,7 @@ struct restore {
     const char *to;   /* the data directory */
     char *partial;
     json_t *manifest;
+    struct secret secret;
 };
 
 static enum rc
@@ -89,10 +90,11 @@ check_counts(const struct restore *r, struct err *err)
  * settled as the purge itself would.
  */
 static enum rc
-settle_some(struct db_conn *conn, size_t *ret_n, struct err *err)
+settle_some(const struct restore *r, struct db_conn *conn, size_t *ret_n, struct err *err)
 {
     SCOPED_POOL(pool);
-    struct tx tx = {.conn = conn, .pool = pool, .now_ms = clock_wall_ms()};
+    struct tx tx = {
+        .conn = conn, .pool = pool, .now_ms = clock_wall_ms(), .audit_key = r->secret.audit_seal};
     struct purge *list = NULL;
     size_t n = 0;
     enum rc rc;
@@ -114,13 +116,13 @@ settle_some(struct db_conn *conn, size_t *ret_n, struct err *err)
 }
 
 static enum rc
-settle_purges(struct db_conn *conn, struct err *err)
+settle_purges(const struct restore *r, struct db_conn *conn, struct err *err)
 {
     size_t n;
     enum rc rc;
 
     do
-        rc = settle_some(conn, &n, err);
+        rc = settle_some(r, conn, &n, err);
     while (!rc && n > 0);
     return rc;
 }
@@ -138,13 +140,13 @@ fill(struct restore *r, struct err *err)
     if (!rc)
         rc = db_connect(db, DB_WRITER, &conn, err);
     if (!rc)
-        rc = schema_migrate(conn, &from, &to, err);
+        rc = schema_migrate(conn, r->secret.audit_seal, &from, &to, err);
     if (!rc)
         rc = copy_blobs(&r->copy, conn, err);
     if (!rc)
         rc = check_counts(r, err);
     if (!rc)
-        rc = settle_purges(conn, err);
+        rc = settle_purges(r, conn, err);
     db_conn_free(&conn); /* before its database */
     return rc;
 }
@@ -161,6 +163,8 @@ run(struct restore *r, struct err *err)
     if (!rc)
         rc = copy_file(home_path(pool, r->from, COPY_SECRET), home_path(pool, r->to, COPY_SECRET),
                        err);
+    if (!rc)
+        rc = secret_load(home_path(pool, r->to, COPY_SECRET), false, &r->secret, err);
     if (!rc)
         rc = blob_store_open_fs(home_path(pool, r->from, COPY_BLOBS), &r->copy.from, err);
     if (!rc)
@@ -192,6 +196,7 @@ command_restore(struct command_env *env, const struct conf *conf, json_t **ret, 
         rc = run(&r, err);
     if (lock >= 0)
         (void)close(lock);
+    explicit_bzero(&r.secret, sizeof(r.secret));
     if (rc) {
         json_decref(r.manifest);
         return rc == RC_INVALID ? err_set(err, RC_IO, "%s", mem_strdup(env->pool, err->detail))

@@ -82,6 +82,8 @@ secret_load(const char *path, bool may_make, struct secret *ret, struct err *err
     derive(root, "dossier download url 1", ret->download_url);
     derive(root, "dossier idempotency 1", ret->idempotency);
     derive(root, "dossier list cursor 1", ret->cursor);
+    derive(root, "dossier audit seal 1", ret->audit_seal);
+    derive(root, "dossier audit signing 1", ret->audit_sign);
     explicit_bzero(root, sizeof(root));
     return RC_OK;
 }

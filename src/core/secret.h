@@ -13,6 +13,8 @@ struct secret {
     uint8_t download_url[SHA256_LEN];
     uint8_t idempotency[SHA256_LEN];
     uint8_t cursor[SHA256_LEN];
+    uint8_t audit_seal[SHA256_LEN]; /* of the state of a chain (store/audit_chain.h) */
+    uint8_t audit_sign[SHA256_LEN]; /* seed of the key that signs heads (store/audit_head.h) */
 };
 
 /*

@@ -161,6 +161,7 @@ struct tx {
     struct db_conn *conn;
     TALLOC_CTX *pool;
     int64_t now_ms;
+    const uint8_t *audit_key; /* what the audit trail is sealed with (store/audit_chain.h) */
 };
 
 #endif

@@ -53,7 +53,8 @@ spoils_batch(enum rc rc)
 static enum rc
 run_work(struct engine *en, struct work *w, bool alone, int64_t now_ms)
 {
-    struct tx tx = {.conn = en->writer, .pool = w->pool, .now_ms = now_ms};
+    struct tx tx = {
+        .conn = en->writer, .pool = w->pool, .now_ms = now_ms, .audit_key = en->config.audit_key};
 
     w->rc_ = alone ? RC_OK : db_savepoint(en->writer, &w->err_);
     if (w->rc_)
@@ -312,7 +313,7 @@ read_with_limit(struct engine *en, TALLOC_CTX *pool, int64_t limit_ms,
                 enum rc (*fn)(struct tx *tx, void *arg, struct err *err), void *arg,
                 struct err *err)
 {
-    struct tx tx = {.pool = pool, .now_ms = clock_wall_ms()};
+    struct tx tx = {.pool = pool, .now_ms = clock_wall_ms(), .audit_key = en->config.audit_key};
     enum rc rc;
 
     rc = reader_take(en, &tx.conn, err);

@@ -25,6 +25,7 @@ struct engine_config {
     int64_t query_limit_ms; /* how long a query may take */
     unsigned lane_max;      /* works that may wait in one lane */
     struct metrics *metrics;
+    const uint8_t *audit_key;                        /* for tx.audit_key; borrowed */
     void (*fatal)(void *arg, const struct err *err); /* called once; must not block */
     void *fatal_arg;
     bool (*relief)(

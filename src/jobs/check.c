@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "jobs/job.h"
 #include "jobs/orphan.h"
-#include "store/audit.h"
+#include "store/audit_verify.h"
 #include "store/census.h"
 #include "store/document.h"
 #include "store/object.h"
@@ -385,6 +385,8 @@ check_overdue(struct check *ck, struct err *err)
 
 struct ledger {
     int64_t workspace;
+    const struct tenant *tenant;
+    const uint8_t *audit_key; /* to check signed heads with */
     struct usage stated;
     int64_t documents;
     int64_t bytes;
@@ -405,12 +407,14 @@ static enum rc
 read_ledger(struct tx *tx, void *arg, struct err *err)
 {
     struct ledger *l = arg;
+    const struct workspace w = {.number = l->workspace, .public_id = l->tenant->public_id};
+    const struct audit_claim nothing = {.lines = 0};
     enum rc rc = read_totals(tx, l, err);
 
     if (!rc)
         rc =
             census_dangling_links(tx, l->workspace, CHECK_SHOWN, &l->dangling, &l->n_dangling, err);
-    return rc ? rc : audit_verify(tx, l->workspace, &l->audit, err);
+    return rc ? rc : audit_verify(tx, &w, l->audit_key, &nothing, &l->audit, err);
 }
 
 static enum rc
@@ -434,11 +438,12 @@ report_ledger(struct check *ck, const struct tenant *t, const struct ledger *l)
         report(ck, DANGLING_LINK,
                json_pack("{s:s, s:s}", "workspace", t->public_id, "link_id", text));
     }
-    if (l->audit.intact)
+    if (l->audit.fault == AUDIT_INTACT)
         return;
     id_format(&l->audit.broken_at, ID_LOG, ID_RECORDS, text);
     report(ck, AUDIT_BROKEN,
-           json_pack("{s:s, s:s, s:I}", "workspace", t->public_id, "broken_at", text, "lines",
+           json_pack("{s:s, s:s, s:s, s:I}", "workspace", t->public_id, "fault",
+                     audit_fault_name(l->audit.fault), "broken_at", text, "lines",
                      (json_int_t)l->audit.lines));
 }
 
@@ -446,8 +451,12 @@ static enum rc
 check_ledger(struct check *ck, const struct tenant *t, struct err *err)
 {
     SCOPED_POOL(pool);
-    struct ledger l = {.workspace = t->number};
-    enum rc rc = engine_read(ck->app->engine, pool, read_ledger, &l, err);
+    uint8_t audit_key[ED25519_PUBLIC_LEN];
+    struct ledger l = {.workspace = t->number, .tenant = t, .audit_key = audit_key};
+    enum rc rc;
+
+    crypto_ed25519_public(ck->app->secret.audit_sign, audit_key);
+    rc = engine_read(ck->app->engine, pool, read_ledger, &l, err);
 
     if (rc)
         return rc;

@@ -13,7 +13,7 @@
 
 #include "jobs/jobs.h"
 
-#define JOBS_KINDS 5
+#define JOBS_KINDS 6
 
 struct job_kind {
     const char *name;
@@ -77,5 +77,6 @@ extern const struct job_kind job_expiry;
 extern const struct job_kind job_sweep;
 extern const struct job_kind job_retention;
 extern const struct job_kind job_budgets;
+extern const struct job_kind job_heads;
 
 #endif

@@ -9,7 +9,7 @@
 #include "jobs/job.h"
 
 static const struct job_kind *const kinds[JOBS_KINDS] = {
-    &job_purge, &job_expiry, &job_sweep, &job_retention, &job_budgets,
+    &job_purge, &job_expiry, &job_sweep, &job_retention, &job_budgets, &job_heads,
 };
 
 static struct metrics *
@@ -204,8 +204,6 @@ void
 jobs_free(struct jobs **ret)
 {
     struct jobs *jobs = *ret;
-    struct err err = {0};
-
     if (!jobs)
         return;
     pthread_mutex_lock(&jobs->lock);
@@ -213,8 +211,8 @@ jobs_free(struct jobs **ret)
     pthread_cond_signal(&jobs->wake);
     pthread_mutex_unlock(&jobs->lock);
     BUG_ON(pthread_join(jobs->thread, NULL));
-    if (engine_alive(jobs->service->app->engine) && job_budgets.run(jobs, &err))
-        note_failure(jobs, job_budgets.name, &err);
+    run_kind(jobs, &job_budgets);
+    run_kind(jobs, &job_heads);
     discard(jobs);
     *ret = NULL;
 }

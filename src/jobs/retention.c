@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* retention: removes the audit lines that a workspace need not keep any longer. */
 #include "jobs/job.h"
-#include "store/audit.h"
-#include "store/workspace.h"
+#include "store/audit_head.h"
 
 #define BATCH 1000
 #define DAY_MS ((int64_t)86400000)
@@ -63,9 +62,10 @@ static enum rc
 trim_fn(struct tx *tx, void *arg, struct err *err)
 {
     struct trim *t = arg;
+    enum rc rc = audit_trim(tx, t->due->workspace, tx->now_ms - t->due->keep_days * DAY_MS, BATCH,
+                            &t->removed, err);
 
-    return audit_trim(tx, t->due->workspace, tx->now_ms - t->due->keep_days * DAY_MS, BATCH,
-                      &t->removed, err);
+    return rc ? rc : audit_head_trim(tx, t->due->workspace, err);
 }
 
 static enum rc

@@ -2,8 +2,9 @@
 /*
  * audit: who did what, one line an effect, written in the effect's own transaction.
  *
- *  I1  Lines of a workspace form a chain: each holds SHA-256 over itself and the one before.
- *  I2  Lines are never changed; retention removes the oldest ones only.
+ *  I1  Lines of a workspace form a sealed chain (audit_chain.h); audit_verify.h looks at it.
+ *  I2  Lines are never changed and added at the end only; retention removes the first ones only.
+ *      The database itself refuses anything else.
  */
 #ifndef STORE_AUDIT_H
 #define STORE_AUDIT_H
@@ -13,6 +14,7 @@
 /* `key_id`, `user_id`, `request_id`, `address` and `details` may be NULL: the service itself. */
 struct audit_line {
     struct id id; /* made by audit_append(); tells the time */
+    int64_t seq;  /* likewise; its place in the chain: time may have been set back, order is not */
     const char *action;
     const char *resource_type;
     const char *resource_id;
@@ -41,22 +43,23 @@ MUST_CHECK enum rc audit_list(struct tx *tx, int64_t workspace, const struct aud
                               struct audit_line **ret, size_t *ret_n, int64_t *ret_total,
                               struct err *err);
 
-struct audit_report {
-    int64_t lines; /* checked */
-    bool intact;
-    struct id broken_at; /* the first line that does not fit, when not intact */
-};
-
-/* Walks the chain of a workspace and recomputes it. */
-MUST_CHECK enum rc audit_verify(struct tx *tx, int64_t workspace, struct audit_report *ret,
-                                struct err *err);
-
-/* Removes up to `max` of the lines made before `before_ms`; *ret_n tells how many. */
+/*
+ * Removes up to `max` of the lines made before `before_ms`; *ret_n tells how many. Where the clock
+ * was ahead for a while, old lines behind newer ones stay until these are old as well.
+ */
 MUST_CHECK enum rc audit_trim(struct tx *tx, int64_t workspace, int64_t before_ms, int64_t max,
                               int64_t *ret_n, struct err *err);
 
 /* How many lines were made before `before_ms`, and when the oldest of them was. */
 MUST_CHECK enum rc audit_count_before(struct tx *tx, int64_t workspace, int64_t before_ms,
                                       int64_t *ret_n, int64_t *ret_oldest_ms, struct err *err);
+
+/* Gets a line, valid for the call, and its stored hash; false ends the walk. */
+typedef bool audit_visit_fn(void *arg, const struct audit_line *line,
+                            const uint8_t hash[SHA256_LEN]);
+
+/* All lines of a workspace in the order of the chain. */
+MUST_CHECK enum rc audit_each(struct tx *tx, int64_t workspace, audit_visit_fn *visit, void *arg,
+                              struct err *err);
 
 #endif

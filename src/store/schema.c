@@ -1,17 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/schema.h"
 
+#include "base/clock.h"
 #include "base/crash.h"
+#include "store/audit_chain.h"
 
-/* The text of a file as it was when this was built; NUL-terminated. */
-#define EMBED(symbol, path)                                                                        \
-    __asm__(".pushsection .rodata\n" #symbol ":\n.incbin \"" path "\"\n.byte 0\n.popsection\n");   \
-    extern const char symbol[] __attribute__((visibility("hidden")))
+static const char migration_0001_sqlite[] =
+#include "0001_library.sqlite.inc"
+    ;
+static const char migration_0002_sqlite[] =
+#include "0002_audit_seal.sqlite.inc"
+    ;
 
-EMBED(migration_0001_sqlite, MIGRATIONS_DIR "/0001_library.sqlite.sql");
-
-static const struct sql migrations[] = {
+static const struct migration {
+    const char *sqlite;
+    /* What SQL cannot do, in the same transaction. May be NULL. */
+    enum rc (*finish)(struct tx *tx, struct err *err);
+} migrations[] = {
     {.sqlite = migration_0001_sqlite},
+    {.sqlite = migration_0002_sqlite, .finish = audit_chain_seal_all},
 };
 
 static const struct sql make_meta = SQL(
@@ -50,16 +57,28 @@ schema_version(struct db_conn *conn, int *ret, struct err *err)
 }
 
 static enum rc
-step(struct db_conn *conn, int version, struct err *err)
+finish(struct db_conn *conn, const struct migration *m, const uint8_t *audit_key, struct err *err)
 {
+    SCOPED_POOL(pool);
+    struct tx tx = {.conn = conn, .pool = pool, .now_ms = clock_wall_ms(), .audit_key = audit_key};
+
+    return m->finish ? m->finish(&tx, err) : RC_OK;
+}
+
+static enum rc
+step(struct db_conn *conn, int version, const uint8_t *audit_key, struct err *err)
+{
+    const struct migration *m = &migrations[version - 1];
     enum rc rc;
 
     rc = db_begin_write(conn, err);
     if (!rc)
         rc = db_exec(conn, &make_meta, DB_NO_ARGS, NULL, err);
     if (!rc)
-        rc = db_script(conn, migrations[version - 1].sqlite, err);
+        rc = db_script(conn, m->sqlite, err);
     CRASH_POINT("migration.after-script");
+    if (!rc)
+        rc = finish(conn, m, audit_key, err);
     if (!rc)
         rc = db_exec(conn, &write_version, DB_ARGS(db_int(version)), NULL, err);
     CRASH_POINT("migration.before-commit");
@@ -70,7 +89,8 @@ step(struct db_conn *conn, int version, struct err *err)
 }
 
 enum rc
-schema_migrate(struct db_conn *conn, int *ret_from, int *ret_to, struct err *err)
+schema_migrate(struct db_conn *conn, const uint8_t *audit_key, int *ret_from, int *ret_to,
+               struct err *err)
 {
     int known = schema_known(), version = 0;
     enum rc rc;
@@ -85,7 +105,7 @@ schema_migrate(struct db_conn *conn, int *ret_from, int *ret_to, struct err *err
                        "use the newer program",
                        version, known);
     while (version < known) {
-        rc = step(conn, version + 1, err);
+        rc = step(conn, version + 1, audit_key, err);
         if (rc)
             return rc;
         *ret_to = ++version;

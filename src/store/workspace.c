@@ -2,6 +2,7 @@
 #include "store/workspace.h"
 
 #include "base/rand.h"
+#include "store/audit_chain.h"
 
 #define COLUMNS                                                                                    \
     "workspace_id, public_id, name, owner_id, verify_bytes, open_entities, quota_bytes,"           \
@@ -26,17 +27,19 @@ enum rc
 workspace_insert(struct tx *tx, struct workspace *w, struct err *err)
 {
     uint64_t r;
+    enum rc rc;
 
     rand_bytes(&r, sizeof(r));
     w->number = (int64_t)(r >> 1 | 1); /* positive and never 0 */
     w->owner_id = id_new();
     w->created_ms = tx->now_ms;
-    return db_exec(tx->conn, &insert,
-                   DB_ARGS(db_int(w->number), db_text(w->public_id), db_text(w->name),
-                           db_id(&w->owner_id), db_int(w->verify_bytes), db_int(w->open_entities),
-                           limit_value(w->quota_bytes), limit_value(w->quota_documents),
-                           db_int(w->audit_days), db_int(w->created_ms)),
-                   NULL, err);
+    rc = db_exec(tx->conn, &insert,
+                 DB_ARGS(db_int(w->number), db_text(w->public_id), db_text(w->name),
+                         db_id(&w->owner_id), db_int(w->verify_bytes), db_int(w->open_entities),
+                         limit_value(w->quota_bytes), limit_value(w->quota_documents),
+                         db_int(w->audit_days), db_int(w->created_ms)),
+                 NULL, err);
+    return rc ? rc : audit_chain_begin(tx, w->number, err);
 }
 
 static void
@@ -79,6 +82,12 @@ workspace_by_number(struct tx *tx, int64_t number, struct workspace *ret, struct
 }
 
 enum rc
+workspace_after(struct tx *tx, int64_t number, struct workspace *ret, struct err *err)
+{
+    return read_one(tx, &next_after, db_int(number), ret, err);
+}
+
+enum rc
 workspace_each(struct tx *tx,
                enum rc (*fn)(struct tx *tx, const struct workspace *w, void *arg, struct err *err),
                void *arg, struct err *err)
@@ -88,7 +97,7 @@ workspace_each(struct tx *tx,
 
     /* one query a step: `fn` may use the statement itself */
     for (;;) {
-        rc = read_one(tx, &next_after, db_int(w.number), &w, err);
+        rc = workspace_after(tx, w.number, &w, err);
         if (rc)
             return rc == RC_NOT_FOUND ? RC_OK : rc;
         rc = fn(tx, &w, arg, err);

@@ -20,7 +20,7 @@ struct workspace {
     int64_t created_ms;
 };
 
-/* Adds one; number, owner_id and created_ms are filled in. CONFLICT: the public id is taken. */
+/* Adds one, with an empty audit trail; number, owner_id and created_ms are filled in. CONFLICT: the public id is taken. */
 MUST_CHECK enum rc workspace_insert(struct tx *tx, struct workspace *w, struct err *err);
 
 /* NOT_FOUND when there is none. Texts are in tx->pool. */
@@ -28,6 +28,10 @@ MUST_CHECK enum rc workspace_by_public_id(struct tx *tx, const char *public_id,
                                           struct workspace *ret, struct err *err);
 MUST_CHECK enum rc workspace_by_number(struct tx *tx, int64_t number, struct workspace *ret,
                                        struct err *err);
+
+/* The one with the next number after `number`; NOT_FOUND after the last. */
+MUST_CHECK enum rc workspace_after(struct tx *tx, int64_t number, struct workspace *ret,
+                                   struct err *err);
 
 /* Calls `fn` for each workspace, in the order of their numbers. */
 MUST_CHECK enum rc workspace_each(struct tx *tx,

@@ -439,14 +439,14 @@ test_schema(void **state)
 
     EXPECT(RC_OK, schema_version(s->writer, &version, &s->err));
     assert_int_equal(version, 0);
-    EXPECT(RC_OK, schema_migrate(s->writer, &from, &to, &s->err));
+    EXPECT(RC_OK, schema_migrate(s->writer, support_audit_key, &from, &to, &s->err));
     assert_int_equal(from, 0);
     assert_int_equal(to, schema_known());
-    EXPECT(RC_OK, schema_migrate(s->writer, &from, &to, &s->err));
+    EXPECT(RC_OK, schema_migrate(s->writer, support_audit_key, &from, &to, &s->err));
     assert_int_equal(from, schema_known());
     assert_int_equal(to, schema_known());
     EXPECT(RC_OK, db_exec(s->writer, &newer, DB_NO_ARGS, NULL, &s->err));
-    EXPECT(RC_INVALID, schema_migrate(s->writer, &from, &to, &s->err));
+    EXPECT(RC_INVALID, schema_migrate(s->writer, support_audit_key, &from, &to, &s->err));
     EXPECT(RC_OK, schema_version(s->writer, &version, &s->err));
     assert_int_equal(version, 1000);
 }

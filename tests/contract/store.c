@@ -14,6 +14,7 @@
 #include "store/purge.h"
 #include "store/reference.h"
 #include "store/usage.h"
+#include "store/audit_verify.h"
 
 #define ERR (&s->err)
 #define TX (&s->tx)
@@ -192,100 +193,6 @@ test_api_key_list(void **state)
             assert_int_equal(keys[j].last_used_ms, keys[j].name[0] == 'A' ? 77 : -1);
         }
     }
-}
-
-/* ---- audit ---- */
-
-static void
-append(struct scratch *s, int64_t ws, const char *action, const char *resource)
-{
-    struct audit_line l = {.action = action,
-                           .resource_type = "documents",
-                           .resource_id = resource,
-                           .key_id = &s->caller.key_id,
-                           .details = "{}"};
-
-    EXPECT(RC_OK, audit_append(TX, ws, &l, ERR));
-}
-
-static const struct {
-    struct audit_filter filter;
-    size_t n;
-    int64_t total;
-} audit_lists[] = {
-    {{.from_ms = -1, .to_ms = -1, .limit = 10}, 5, 5},
-    {{.from_ms = -1, .to_ms = -1, .limit = 2, .offset = 4}, 1, 5},
-    {{.from_ms = -1, .to_ms = -1, .limit = 10, .action = "create"}, 3, 3},
-    {{.from_ms = -1, .to_ms = -1, .limit = 10, .action = "create", .resource_id = "b"}, 1, 1},
-    {{.from_ms = -1, .to_ms = -1, .limit = 10, .resource_type = "api_keys"}, 0, 0},
-    {{.from_ms = 0, .to_ms = 1000, .limit = 10}, 0, 0},
-    {{.from_ms = 1000, .to_ms = INT64_MAX, .limit = 10}, 5, 5},
-};
-
-static void
-test_audit(void **state)
-{
-    struct scratch *s = *state;
-    struct audit_line *lines;
-    struct audit_report report;
-
-    for (int i = 0; i < 5; i++)
-        append(s, WS, i % 2 ? "update" : "create", i == 2 ? "b" : "a");
-    append(s, OTHER, "create", "a");
-    for (size_t i = 0; i < ARRAY_LEN(audit_lists); i++) {
-        int64_t total;
-        size_t n;
-
-        EXPECT(RC_OK, audit_list(TX, WS, &audit_lists[i].filter, &lines, &n, &total, ERR));
-        assert_int_equal(n, audit_lists[i].n);
-        assert_int_equal(total, audit_lists[i].total);
-        for (size_t j = 1; j < n; j++)
-            assert_true(memcmp(&lines[j].id, &lines[j - 1].id, 16) < 0);
-    }
-    EXPECT(RC_OK, audit_verify(TX, WS, &report, ERR));
-    assert_true(report.intact);
-    assert_int_equal(report.lines, 5);
-}
-
-static void
-test_audit_trim(void **state)
-{
-    struct scratch *s = *state;
-    int64_t later = s->tx.now_ms + 60000, n, oldest;
-    struct audit_report report;
-
-    for (int i = 0; i < 5; i++)
-        append(s, WS, "create", "a");
-    EXPECT(RC_OK, audit_count_before(TX, WS, later, &n, &oldest, ERR));
-    assert_int_equal(n, 5);
-    assert_true(oldest >= s->tx.now_ms && oldest < later);
-    EXPECT(RC_OK, audit_trim(TX, WS, later, 3, &n, ERR));
-    assert_int_equal(n, 3);
-    EXPECT(RC_OK, audit_verify(TX, WS, &report, ERR));
-    assert_true(report.intact);
-    assert_int_equal(report.lines, 2);
-    EXPECT(RC_OK, audit_trim(TX, WS, later, 100, &n, ERR));
-    assert_int_equal(n, 2);
-    append(s, WS, "create", "a");
-    EXPECT(RC_OK, audit_verify(TX, WS, &report, ERR));
-    assert_true(report.intact && report.lines == 1);
-    EXPECT(RC_OK, audit_count_before(TX, WS, 0, &n, &oldest, ERR));
-    assert_true(n == 0 && oldest == 0);
-}
-
-/* Lines cannot be changed; one taken away by force is missed. */
-static void
-test_audit_tampered(void **state)
-{
-    struct scratch *s = *state;
-    struct audit_report report;
-
-    for (int i = 0; i < 3; i++)
-        append(s, WS, "create", i == 1 ? "middle" : "a");
-    assert_int_not_equal(db_script(s->conn, "UPDATE audit SET action = 'x'", ERR), RC_OK);
-    EXPECT(RC_OK, db_script(s->conn, "DELETE FROM audit WHERE resource_id = 'middle'", ERR));
-    EXPECT(RC_OK, audit_verify(TX, WS, &report, ERR));
-    assert_false(report.intact);
 }
 
 /* ---- budgets, usage, idempotency ---- */
@@ -500,6 +407,7 @@ test_purge_promise(void **state)
     assert_memory_equal(back.answer, "first", 5);
 }
 
+#include "store_audit.h"
 #include "store_documents.h"
 
 #define CASE(name)                                                                                 \
@@ -509,7 +417,9 @@ test_purge_promise(void **state)
 
 static struct CMUnitTest cases[] = {
     CASE(test_workspace),      CASE(test_api_key),        CASE(test_api_key_list),
-    CASE(test_audit),          CASE(test_audit_trim),     CASE(test_audit_tampered),
+    CASE(test_audit),          CASE(test_audit_trim),     CASE(test_audit_refuses),
+    CASE(test_audit_attacks),  CASE(test_audit_flips),    CASE(test_audit_heads),
+    CASE(test_audit_claims),   CASE(test_audit_clock),    CASE(test_audit_stays_broken),
     CASE(test_budget),         CASE(test_usage),          CASE(test_idempotency),
     CASE(test_object),         CASE(test_used_urls),      CASE(test_purge),
     CASE(test_purge_promise),  CASE(test_document),       CASE(test_document_update),

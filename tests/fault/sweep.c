@@ -313,7 +313,7 @@ migrate_once(struct shared *shared, const struct db_fault *plan)
     db_fault_arm(stores.app.db, plan);
     rc = db_connect(stores.app.db, DB_WRITER, &conn, &err);
     if (!rc)
-        rc = schema_migrate(conn, &from, &to, &err);
+        rc = schema_migrate(conn, support_audit_key, &from, &to, &err);
     hit = db_fault_hits(stores.app.db) > 0;
     assert_int_equal(hit, rc != RC_OK);
     db_conn_free(&conn);

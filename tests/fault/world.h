@@ -132,6 +132,7 @@ world_open(struct shared *shared, const char *dir)
                                    .query_limit_ms = 10000,
                                    .lane_max = 1000,
                                    .metrics = &w->app.metrics,
+                                   .audit_key = w->app.secret.audit_seal,
                                    .fatal = world_fatal,
                                    .fatal_arg = w};
     char path[PATH_LEN + 16];

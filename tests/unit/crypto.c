@@ -234,6 +234,34 @@ test_crc32(void **state)
     assert_int_equal(crypto_crc32("\0\0\0\0", 4), 0x2144df1c);
 }
 
+/* RFC 8032 §7.1, test 2 */
+static void
+test_ed25519(void **state)
+{
+    uint8_t seed[SHA256_LEN], key[ED25519_PUBLIC_LEN], want_key[ED25519_PUBLIC_LEN];
+    uint8_t signature[ED25519_LEN], want[ED25519_LEN], message = 0x72;
+
+    (void)state;
+    assert_true(crypto_unhex("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb",
+                             seed, sizeof(seed)));
+    assert_true(crypto_unhex("3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
+                             want_key, sizeof(want_key)));
+    assert_true(crypto_unhex("92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da"
+                             "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00",
+                             want, sizeof(want)));
+    crypto_ed25519_public(seed, key);
+    assert_memory_equal(key, want_key, sizeof(key));
+    crypto_ed25519_sign(seed, &message, 1, signature);
+    assert_memory_equal(signature, want, sizeof(want));
+    assert_true(crypto_ed25519_verify(key, &message, 1, signature));
+    for (size_t bit = 0; bit < 8 * sizeof(signature); bit++) {
+        signature[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        assert_false(crypto_ed25519_verify(key, &message, 1, signature));
+        signature[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    }
+    assert_false(crypto_ed25519_verify(key, "s", 1, signature));
+}
+
 int
 main(void)
 {
@@ -243,6 +271,7 @@ main(void)
         cmocka_unit_test(test_equal),         cmocka_unit_test(test_seal),
         cmocka_unit_test(test_seal_tampered), cmocka_unit_test(test_hex),
         cmocka_unit_test(test_base64url),     cmocka_unit_test(test_crc32),
+        cmocka_unit_test(test_ed25519),
     };
 
     return cmocka_run_group_tests_name("crypto", tests, NULL, NULL);

@@ -88,11 +88,12 @@ static inline void
 migrate(struct db *db)
 {
     SCOPED(db_conn) conn = NULL;
+    const uint8_t audit_key[SHA256_LEN] = {0};
     struct err err;
     int from, to;
 
     assert_int_equal(db_connect(db, DB_WRITER, &conn, &err), RC_OK);
-    assert_int_equal(schema_migrate(conn, &from, &to, &err), RC_OK);
+    assert_int_equal(schema_migrate(conn, audit_key, &from, &to, &err), RC_OK);
 }
 
 static inline int
@@ -100,7 +101,12 @@ set_up(void **state)
 {
     struct world *w = MEM_NEW(NULL, struct world);
     struct engine_config config = {
-        .query_threads = 1, .query_limit_ms = 1000, .lane_max = 100, .metrics = &w->app.metrics};
+        .query_threads = 1,
+        .query_limit_ms = 1000,
+        .lane_max = 100,
+        .metrics = &w->app.metrics,
+        .audit_key = w->app.secret.audit_seal, /* all zero will do */
+    };
     struct err err;
     char path[96];
 

@@ -33,6 +33,9 @@ support_expect(enum rc want, enum rc got, const char *call, const char *file, in
     _fail(file, line);
 }
 
+/* What the audit trail is sealed with where no secret is at hand. */
+static const uint8_t support_audit_key[SHA256_LEN] UNUSED = {1, 2, 3};
+
 /* Opens a database of one driver in the directory `dir`. */
 typedef enum rc support_open_fn(const char *dir, struct db **ret, struct err *err);
 
@@ -119,8 +122,11 @@ scratch_open(struct scratch *s, support_open_fn *open)
     support_make_dir(s->dir);
     EXPECT(RC_OK, open(s->dir, &s->db, &s->err));
     EXPECT(RC_OK, db_connect(s->db, DB_WRITER, &s->conn, &s->err));
-    EXPECT(RC_OK, schema_migrate(s->conn, &from, &to, &s->err));
-    s->tx = (struct tx){.conn = s->conn, .pool = s->pool, .now_ms = clock_wall_ms()};
+    EXPECT(RC_OK, schema_migrate(s->conn, support_audit_key, &from, &to, &s->err));
+    s->tx = (struct tx){.conn = s->conn,
+                        .pool = s->pool,
+                        .now_ms = clock_wall_ms(),
+                        .audit_key = support_audit_key};
     EXPECT(RC_OK, db_begin_write(s->conn, &s->err));
     support_add_workspace(&s->tx, "ws_1", &s->ws);
     support_add_workspace(&s->tx, "ws_2", &s->other);
@@ -171,7 +177,7 @@ house_migrate(struct db *db)
     int from, to;
 
     EXPECT(RC_OK, db_connect(db, DB_WRITER, &conn, &err));
-    EXPECT(RC_OK, schema_migrate(conn, &from, &to, &err));
+    EXPECT(RC_OK, schema_migrate(conn, support_audit_key, &from, &to, &err));
 }
 
 /* Fills in what the case left open of `config`, then opens all. */
@@ -190,6 +196,7 @@ house_new(struct engine_config config)
     config.query_limit_ms = config.query_limit_ms ? config.query_limit_ms : 10000;
     config.lane_max = config.lane_max ? config.lane_max : 1000;
     config.metrics = &h->app.metrics;
+    config.audit_key = support_audit_key;
     EXPECT(RC_OK, engine_open(h->app.db, &config, &h->app.engine, &err));
     (void)snprintf(path, sizeof(path), "%s/secret", h->dir);
     EXPECT(RC_OK, secret_load(path, true, &h->app.secret, &err));

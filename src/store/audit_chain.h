@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * audit_chain: what holds the lines of a workspace's audit trail together.
+ *
+ *  I1  Lines are numbered 1, 2, 3 … Each holds SHA-256 over itself and the hash of the one before.
+ *  I2  The state of the chain is sealed: an HMAC under tx->audit_key, which is not in the database.
+ *      So whoever can write the database alone can neither make lines up nor cut the last ones off.
+ *  I3  A broken seal stays broken: nothing that is written later mends it.
+ *
+ * Not promised: an old copy of the whole database is as good as it was. Heads that were signed
+ * (audit_head.h) and kept elsewhere tell that.
+ */
+#ifndef STORE_AUDIT_CHAIN_H
+#define STORE_AUDIT_CHAIN_H
+#include "store/audit.h"
+
+struct audit_chain {
+    uint8_t head[SHA256_LEN]; /* hash of the last line */
+    uint8_t base[SHA256_LEN]; /* hash of the last line that retention has removed */
+    int64_t lines;            /* ever written: the number of the last one */
+    int64_t removed;          /* the number of the last one that retention has removed */
+    bool sealed;
+};
+
+/* The state before the first line of a new workspace. */
+MUST_CHECK enum rc audit_chain_begin(struct tx *tx, int64_t workspace, struct err *err);
+
+/* A workspace without a chain has an empty one that is not sealed. */
+MUST_CHECK enum rc audit_chain_read(struct tx *tx, int64_t workspace, struct audit_chain *ret,
+                                    struct err *err);
+MUST_CHECK enum rc audit_chain_write(struct tx *tx, int64_t workspace,
+                                     const struct audit_chain *chain, struct err *err);
+
+/* Seals all chains as they are: for the migration that brings seals. */
+MUST_CHECK enum rc audit_chain_seal_all(struct tx *tx, struct err *err);
+
+/* The hash of a line after one with the hash `before`; `l->seq` has no part in it. */
+void audit_chain_hash(TALLOC_CTX *pool, const uint8_t before[SHA256_LEN],
+                      const struct audit_line *l, uint8_t out[SHA256_LEN]);
+
+/* A column with a hash; all zero when it holds something else. */
+void audit_chain_col(struct db_cursor *c, int col, uint8_t out[SHA256_LEN]);
+
+#endif
