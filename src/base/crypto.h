@@ -3,7 +3,8 @@
  * crypto: hashes, message authentication and the encodings around them (OpenSSL underneath).
  *
  * SHA-256 (FIPS 180-4), HMAC (RFC 2104), HKDF (RFC 5869), AES-256-GCM (NIST SP 800-38D), Ed25519
- * (RFC 8032), base64url without padding (RFC 4648 §5). Failures of the library abort: they mean it is broken.
+ * (RFC 8032), base64url without padding (RFC 4648 §5). Failures of the library abort: they mean it
+ * is broken.
  */
 #ifndef BASE_CRYPTO_H
 #define BASE_CRYPTO_H

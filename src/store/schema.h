@@ -16,8 +16,8 @@ int schema_known(void);
 MUST_CHECK enum rc schema_version(struct db_conn *conn, int *ret, struct err *err);
 
 /*
- * Runs what is missing on the writer `conn`; `audit_key` as in struct tx. *ret_from and *ret_to tell what was done. A newer
- * database is refused (INVALID) and not touched.
+ * Runs what is missing on the writer `conn`; `audit_key` as in struct tx. *ret_from and *ret_to
+ * tell what was done. A newer database is refused (INVALID) and not touched.
  */
 MUST_CHECK enum rc schema_migrate(struct db_conn *conn, const uint8_t *audit_key, int *ret_from,
                                   int *ret_to, struct err *err);

@@ -20,7 +20,10 @@ struct workspace {
     int64_t created_ms;
 };
 
-/* Adds one, with an empty audit trail; number, owner_id and created_ms are filled in. CONFLICT: the public id is taken. */
+/*
+ * Adds one, with an empty audit trail; number, owner_id and created_ms are filled in. CONFLICT: the
+ * public id is taken.
+ */
 MUST_CHECK enum rc workspace_insert(struct tx *tx, struct workspace *w, struct err *err);
 
 /* NOT_FOUND when there is none. Texts are in tx->pool. */
