@@ -55,6 +55,21 @@ make_file(const char *path, struct err *err)
     return RC_OK;
 }
 
+/* Puts the name on disk, too. */
+static enum rc
+sync_name(const char *path, struct err *err)
+{
+    SCOPED_POOL(pool);
+    const char *slash = strrchr(path, '/');
+    const char *dir = slash ? mem_strndup(pool, path, (size_t)(slash - path) + 1) : ".";
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    enum rc rc = fd >= 0 && fsync(fd) == 0 ? RC_OK : err_errno(err, RC_IO, dir);
+
+    if (fd >= 0)
+        (void)close(fd);
+    return rc;
+}
+
 static void
 derive(const uint8_t root[SHA256_LEN], const char *label, uint8_t out[SHA256_LEN])
 {
@@ -75,6 +90,9 @@ secret_load(const char *path, bool may_make, struct secret *ret, struct err *err
         if (!rc)
             rc = read_file(path, root, err);
     }
+    /* found or made: a database that outlives its secret at a power loss could never be opened */
+    if (!rc && may_make)
+        rc = sync_name(path, err);
     if (rc)
         return rc;
     derive(root, "dossier api key pepper 1", ret->key_pepper);

@@ -19,7 +19,8 @@ struct secret {
 
 /*
  * Reads the file `path` (64 hexadecimal digits). When it is absent, `may_make` makes it (mode
- * 0600); else that is INVALID: a new secret would void every API key there is.
+ * 0600); else that is INVALID: a new secret would void every API key there is. With `may_make` the
+ * file is on disk when this returns, its name included.
  */
 MUST_CHECK enum rc secret_load(const char *path, bool may_make, struct secret *ret,
                                struct err *err);
