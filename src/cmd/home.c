@@ -52,11 +52,28 @@ holder(int fd)
 }
 
 enum rc
+home_sync_above(const char *dir, bool made, struct err *err)
+{
+    SCOPED_POOL(pool);
+    const char *above = home_path(pool, dir, "..");
+    int fd = open(above, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    enum rc rc = RC_OK;
+
+    if ((fd < 0 || fsync(fd) != 0) && made)
+        rc = denied("sync", above, err);
+    if (fd >= 0)
+        (void)close(fd);
+    return rc;
+}
+
+enum rc
 home_make_dir(const char *dir, struct err *err)
 {
-    if (mkdir(dir, 0700) != 0 && errno != EEXIST)
+    bool made = mkdir(dir, 0700) == 0;
+
+    if (!made && errno != EEXIST)
         return denied("make the directory", dir, err);
-    return RC_OK;
+    return home_sync_above(dir, made, err);
 }
 
 enum rc

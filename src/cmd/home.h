@@ -47,8 +47,18 @@ bool home_exists(const char *dir);
 /* Ends what waits, moves the log into the database, gives the directory up. */
 void home_close(struct home **home);
 
-/* Makes `dir` (mode 0700) when absent. The detail of an error is fit to be shown. */
+/*
+ * Makes `dir` (mode 0700) when absent, and its name durable. The detail of an error is fit to be
+ * shown.
+ */
 MUST_CHECK enum rc home_make_dir(const char *dir, struct err *err);
+
+/*
+ * Makes the name of `dir` durable: without this a power loss may take the directory away with all
+ * that was synced in it. Also for one that was there before, since whoever made it may not have
+ * come this far; but then it need not succeed, because what is above may be out of our reach.
+ */
+MUST_CHECK enum rc home_sync_above(const char *dir, bool made, struct err *err);
 
 /* Makes `dir` as above and takes its lock; *ret_fd is closed to give it up. */
 MUST_CHECK enum rc home_lock(const char *dir, int64_t wait_ms, int *ret_fd, struct err *err);
