@@ -65,12 +65,14 @@ prepare(struct command_env *env, const char *dir, struct err *err)
 {
     const char *manifest = home_path(env->pool, dir, COPY_MANIFEST);
     const char *unfinished = home_path(env->pool, dir, UNFINISHED);
-    bool empty;
+    bool made = mkdir(dir, 0700) == 0, empty;
     enum rc rc;
 
-    if (mkdir(dir, 0700) != 0 && errno != EEXIST)
+    if (!made && errno != EEXIST)
         return err_errno(err, RC_IO, mem_printf(env->pool, "cannot make %s", dir));
-    rc = copy_dir_empty(dir, NULL, &empty, err);
+    rc = home_sync_above(dir, made, err);
+    if (!rc)
+        rc = copy_dir_empty(dir, NULL, &empty, err);
     if (rc)
         return rc;
     if (!empty && access(manifest, F_OK) != 0 && access(unfinished, F_OK) != 0)
