@@ -200,6 +200,7 @@ uploading_fingerprint(void *state, struct sha256 *hash)
 
     for (struct file *f = u->first; f; f = f->next) {
         sha256_add(hash, f->name, strlen(f->name) + 1);
+        sha256_add(hash, f->mime_type, strlen(f->mime_type) + 1);
         sha256_add(hash, &f->info.size, sizeof(f->info.size));
         sha256_add(hash, f->info.sha256, SHA256_LEN);
     }

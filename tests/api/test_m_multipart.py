@@ -478,7 +478,8 @@ def test_mismatch(uploader):
     first = send(uploader, form(one, two), **key)
     for parts in ((one,), (two, one), (one, part(b"twO", filename="2")),
                   (one, part(b"two", filename="3")), (one, two, two),
-                  (one, part(b"", filename="2"))):
+                  (one, part(b"", filename="2")),
+                  (one, part(b"two", filename="2", content_type="text/csv"))):
         answer = send(uploader, form(*parts), **key)
         assert answer.status_code == 422 and list(answer.json()) == ["detail"], answer.text
     replayed(first, send(uploader, form(one, two), **key))
