@@ -11,85 +11,20 @@ the first answer that shows it binds it, and every later one must show the same.
  I2  Answers are built anew for each request, so a kept one stays as it was (replays).
 """
 import hashlib
+import itertools
 import json
 import re
 from collections import namedtuple
 from dataclasses import dataclass, field, replace
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
+from fresh import Answer, Anything, Between, Fresh, Spelled, refuse, respell
 from harness import PERMISSIONS
+from model_docs import CODES as DOCS_CODES, DocsPart
 
 TYPES = {"contact": "contacts", "company": "companies", "deal": "deals", "event": "events",
          "matter": "matters", "task": "tasks"}
-ULID = "[0-9A-HJKMNP-TV-Z]{26}"
-SHAPES = {
-    "time": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "url": r"http://\S+", "secret": r"wbk_[a-z0-9]{52}",
-    "prefix": r"wbk_[a-z0-9]+", "path": rf"workspaces/[^/]+/documents/{ULID}\.[a-z0-9]+",
-    **{kind: f"{kind}_{ULID}" for kind in ("doc", "dlnk", "usr", "key", "upl", "req")},
-}
-
-
-class Disagreement(AssertionError):
-    """The server's answer is not the model's."""
-
-
-class Fresh:
-    """A text that the server makes up, of a shape; `since`: a time not before that one."""
-
-    def __init__(self, kind, value=None, since=None):
-        self.kind, self.value, self.since = kind, value, since
-
-    def __repr__(self):
-        return self.value or f"<new {self.kind}>"
-
-    def floor(self):
-        """The latest value known of those before; "" when there is none."""
-        before = self.since
-        return "" if before is None else before.value or before.floor()
-
-    def accepts(self, actual):
-        if self.value is None and isinstance(actual, str) and \
-                re.fullmatch(SHAPES[self.kind], actual) and \
-                actual >= self.floor():
-            self.value = actual
-        return actual == self.value and actual is not None
-
-
-@dataclass(frozen=True)
-class Between:
-    """A number that also depends on what runs in the background."""
-    low: int
-    high: int
-
-    def accepts(self, actual):
-        return self.low <= actual <= self.high
-
-
-class Anything:
-    def accepts(self, _actual):
-        return True
-
-    def __repr__(self):
-        return "..."
-
-
-def match(expected, actual, where="data"):
-    """Raises Disagreement at the first place where they differ; members stand in order."""
-    if hasattr(expected, "accepts"):
-        fits = expected.accepts(actual)
-    elif isinstance(expected, dict) and isinstance(actual, dict):
-        fits = list(expected) == list(actual)
-        for name in expected if fits else ():
-            match(expected[name], actual[name], f"{where}.{name}")
-    elif isinstance(expected, list) and isinstance(actual, list):
-        fits = len(expected) == len(actual)
-        for i, (one, other) in enumerate(zip(expected, actual) if fits else ()):
-            match(one, other, f"{where}[{i}]")
-    else:
-        fits = type(expected) is type(actual) and expected == actual
-    if not fits:
-        raise Disagreement(f"{where}: expected {expected!r}, got {actual!r}")
-
+_numbers = itertools.count()    # every document has a later one than those before it
 
 # ---- what a workspace holds ----
 
@@ -127,6 +62,7 @@ class Document:
     links: list = field(default_factory=list)
     references: dict = field(default_factory=dict)
     url: str = None         # the newest download URL an answer has shown
+    number: int = field(default_factory=lambda: next(_numbers))
 
     def __post_init__(self):
         self.updated = self.updated or self.created
@@ -147,6 +83,14 @@ class Url:
     size: int               # declared; None when not
     url: Fresh = field(default_factory=lambda: Fresh("url"))
     used: bool = False
+
+
+@dataclass
+class Cursor:
+    """What comes after a page of a list in this order."""
+    sort: str
+    last: tuple
+    text: Fresh = field(default_factory=lambda: Fresh("cursor"))
 
 
 @dataclass
@@ -172,22 +116,6 @@ class Line:
     request: Fresh
 
 
-@dataclass
-class Answer:
-    status: int
-    data: object = None
-    meta: dict = None
-    code: str = None
-    fields: list = None
-    details: dict = None
-    replayed: bool = False
-    also: tuple = ()        # (status, code) that will do as well: two faults, no order between
-
-
-def refuse(status, code, **more):
-    return Answer(status, code=code, **more)
-
-
 NOT_FOUND = refuse(404, "not_found")
 FORBIDDEN = refuse(403, "insufficient_permissions")
 DONE = Answer(204)
@@ -197,7 +125,8 @@ DONE = Answer(204)
 
 Request = namedtuple("Request", "op ws who args key", defaults=(None,))
 
-Op = namedtuple("Op", "permission method path body", defaults=(False,))
+# body: True when it is JSON; dialect: "records", "upload" or "docs"
+Op = namedtuple("Op", "permission method path body dialect", defaults=(False, "records"))
 OPS = {
     "create": Op("write:documents", "POST", "/v1/documents", True),
     "get": Op("read:documents", "GET", "/v1/documents/{doc.id}?download={download}"),
@@ -222,18 +151,60 @@ OPS = {
     "make_key": Op("admin:api_keys", "POST", "/v1/api-keys", True),
     "list_keys": Op("admin:api_keys", "GET", "/v1/api-keys?per_page=100&include_revoked={revoked}"),
     "revoke": Op("admin:api_keys", "DELETE", "/v1/api-keys/{target.id}"),
+    "walk": Op("read:documents", "GET", "/v1/documents?{query}"),
+    "upload": Op("extractions:write", "POST", "/api/v1/upload", False, "upload"),
+    "docs_create": Op("write:docs", "POST", "/v1/docs", True, "docs"),
+    "docs_get": Op("read:docs", "GET", "/v1/docs/{id}", False, "docs"),
+    "docs_list": Op("read:docs", "GET", "/v1/docs?{query}", False, "docs"),
+    "docs_patch": Op("write:docs", "PATCH", "/v1/docs/{id}", True, "docs"),
 }
+UPLOAD_TEXTS = {400: "There was an error parsing the body", 401: "Invalid or missing API key",
+                403: "Insufficient permissions", 413: "Request Entity Too Large",
+                422: "The idempotency key was used with another request"}
+
+
+def multipart(files):
+    """(Content-Type, body): never with the same boundary twice, which must not matter."""
+    boundary = f"part-{next(_numbers)}"
+    parts = [f"--{boundary}\r\nContent-Disposition: form-data; name=\"files\"; "
+             f"filename=\"{name}\"\r\nContent-Type: {kind}\r\n\r\n".encode() + content + b"\r\n"
+             for name, kind, content in files]
+    return f"multipart/form-data; boundary={boundary}", \
+        b"".join(parts) + f"--{boundary}--\r\n".encode()
 
 
 def wire(request):
-    """(method, target, body): as it goes over the wire. The body is bytes or None."""
-    op, args = OPS[request.op], request.args
-    if request.op == "receive":
-        return op.method, op.path.format(**args), args["content"]
+    """(method, target, headers, body): as it goes over the wire. The body is bytes or None."""
+    op, args = OPS[request.op], dict(request.args)
+    headers, body = {}, args.get("content")
+    if request.key is not None:
+        name = "X-Idempotency-Key" if op.dialect == "docs" else "Idempotency-Key"
+        headers[name] = request.key
+    if op.dialect == "docs":
+        headers["Docs-Entity-ID"] = args["entity"]
+    if "docs" in args:
+        args["id"] = args["docs"].id if args["spelling"] == "records" else \
+            respell(args["docs"].id.value, args["spelling"])
+    if request.op == "walk":
+        after = args["after"]
+        args["query"] = {**args["query"], "cursor": after.text.value if after else ""}
     if "query" in args:
-        args = {**args, "query": urlencode(args["query"])}
-    body = json.dumps(args["body"]).encode() if op.body else None
-    return op.method, op.path.format(**args), body
+        args["query"] = urlencode(args["query"])
+    if op.body:
+        headers["Content-Type"] = "application/json"
+        body = json.dumps(args["body"]).encode()
+    if request.op == "upload":
+        headers["Content-Type"], body = multipart(args["files"])
+    target = op.path.format(**args)
+    return op.method, urlsplit(target).path if target.startswith("http") else target, headers, body
+
+
+def sent(request):
+    """What makes a request another one under the same idempotency key."""
+    if request.op == "upload":
+        return request.op, request.args["files"]
+    method, target, _, body = wire(request)
+    return method, target, body
 
 
 # ---- faults of a body ----
@@ -311,7 +282,7 @@ def page_of(items, query):
 
 # ---- the model ----
 
-class Workspace:
+class Workspace(DocsPart):
     def __init__(self, entities="registered", verify=False, quota_bytes=None,
                  quota_documents=None):
         self.open, self.verify = entities == "open", verify
@@ -324,41 +295,56 @@ class Workspace:
         self.lines = []
         self.linked = 0         # links there ever were
         self.pending = 0        # bytes that a soft delete has left
+        super().__init__()
         self.dropped = {}       # upl Fresh -> size: replaced, erased in the background
         self.caller = self.request = None
 
     # ---- the order of checks ----
 
     def answer(self, request):
-        op = OPS[request.op]
+        op, found = OPS[request.op], self.checked(request)
+        if found.status >= 400 and op.dialect == "docs":
+            return replace(found, code=DOCS_CODES[found.status])
+        if found.status >= 400 and op.dialect == "upload":
+            return Answer(found.status, {"detail": UPLOAD_TEXTS[found.status]}, bare=True)
+        return found
+
+    def checked(self, request):
+        op, args = OPS[request.op], request.args
         self.request = Fresh("req")
         if op.permission is None:
             self.caller = None
-            return getattr(self, request.op)(**request.args)
+            return self.receive_checked(request) if request.op == "receive" else \
+                self.download(**args)
         self.caller = self.keys[request.who]
-        if self.caller.revoked:
+        if self.caller.revoked or args.get("entity", self.docs_entity) != self.docs_entity:
             return refuse(401, "invalid_key")
         needed = op.permission
-        if request.op == "delete" and "hard=true" in request.args["hard"]:
+        if request.op == "delete" and "hard=true" in args["hard"]:
             needed = "admin:documents"
         if needed not in self.caller.permissions:
             return FORBIDDEN
-        found = faults(request.op, request.args["body"]) if op.body else None
+        if op.dialect == "docs":
+            return self.docs_checked(request)
+        found = faults(request.op, args["body"]) if op.body else None
         if found:
             return refuse(400, "validation_error", fields=found)
+        if request.op == "make_key" and \
+                not set(args["body"]["permissions"]) <= set(self.caller.permissions):
+            return FORBIDDEN    # whoever asks for a replay must hold them as well
         return self.once(request)
 
     def once(self, request):
         """The work, or the answer kept under the idempotency key."""
         keyed = request.key is not None and OPS[request.op].method != "GET"
-        sent = wire(request)
         if keyed and request.key in self.kept:
             before, answer = self.kept[request.key]
-            return replace(answer, replayed=True) if before == sent else \
+            return replace(answer, replayed=True) if before == sent(request) else \
                 refuse(422, "idempotency_mismatch")
+        now = sent(request) if keyed else None
         answer = getattr(self, request.op)(**request.args)
         if keyed and answer.status < 300:
-            self.kept[request.key] = (sent, answer)
+            self.kept[request.key] = (now, answer)
         return answer
 
     def line(self, action, kind, resource, details=None):
@@ -388,9 +374,8 @@ class Workspace:
             (more > 0 and self.quota_bytes is not None and now_bytes + more > self.quota_bytes)
 
     def create(self, body):
-        members = normal({"name": None, "description": None, "mime_type": None,
-                          "size_bytes": None, "storage_path": None, "folder": None, "tags": [],
-                          **body})
+        members = normal({name: body.get(name) for name in (
+            "name", "description", "mime_type", "size_bytes", "storage_path", "folder", "tags")})
         path, declared = members["storage_path"], members["size_bytes"]
         content, _ = self.objects.get(path, (None, None))
         if self.at(path):
@@ -422,9 +407,9 @@ class Workspace:
             shown["download_url_expires_at"] = Fresh("time") if there else None
         return Answer(200, shown)
 
-    def list(self, query):
-        found = []
-        for doc in reversed(self.living()):
+    def found(self, query):
+        """The documents that a list's filters let through."""
+        for doc in self.living():
             m = doc.members
             text = (m["name"] + "\n" + (m["description"] or "")).casefold()
             if "folder" in query and not ((m["folder"] or "") + "/").startswith(
@@ -434,9 +419,33 @@ class Workspace:
                     "mime_type" in query and query["mime_type"] != m["mime_type"] or \
                     "search" in query and query["search"].casefold() not in text:
                 continue
-            found.append(doc.shown())
-        found, meta = page_of(found, query)
+            yield doc
+
+    def sorted(self, query):
+        """(place in the order, document) of those found; two names may be equal, no place is."""
+        sort = query.get("sort", "-created_at")
+        by_name = sort.lstrip("-") == "name"
+        places = [((doc.members["name"].encode() if by_name else b"", doc.number), doc)
+                  for doc in self.found(query)]
+        return sorted(places, key=lambda one: one[0], reverse=sort.startswith("-"))
+
+    def list(self, query):
+        found, meta = page_of([doc.shown() for _, doc in self.sorted(query)], query)
         return Answer(200, {"documents": found}, meta)
+
+    def walk(self, query, after):
+        sort, size = query.get("sort", "-created_at"), query.get("per_page", 25)
+        places = self.sorted(query)
+        if after and after.sort != sort:
+            return refuse(400, "validation_error", fields=["cursor"])
+        if after and sort.startswith("-"):
+            places = [one for one in places if one[0] < after.last]
+        elif after:
+            places = [one for one in places if one[0] > after.last]
+        page = places[:size]
+        cursor = Cursor(sort, page[-1][0]) if len(places) > size else None
+        return Answer(200, {"documents": [doc.shown() for _, doc in page]},
+                      {"per_page": size, "next_cursor": cursor and cursor.text}, made=cursor)
 
     def patch(self, doc, body):
         if not self.has(doc):
@@ -574,21 +583,20 @@ class Workspace:
 
     def ask(self, body):
         url = Url(body.get("storage_path") or Fresh("path"), body.get("size_bytes"))
-        answer = Answer(201, {"upload_url": url.url, "method": "PUT", "headers": {},
-                              "storage_path": url.path, "expires_at": Fresh("time")})
-        answer.made = url
-        return answer
+        return Answer(201, {"upload_url": url.url, "method": "PUT", "headers": {},
+                            "storage_path": url.path, "expires_at": Fresh("time")}, made=url)
+
+    def receive_checked(self, request):
+        url, content = request.args["url"], request.args["content"]
+        if url.size is None or len(content) == url.size:
+            return self.once(request)
+        wrong = (413, "payload_too_large") if len(content) > url.size else (400, "validation_error")
+        return refuse(403, "invalid_signature", also=(wrong,)) if url.used else refuse(*wrong)
 
     def receive(self, url, content):
         path = getattr(url.path, "value", url.path)
-        wrong = ()
-        if url.size is not None and len(content) != url.size:
-            wrong = (413, "payload_too_large") if len(content) > url.size else \
-                (400, "validation_error")
         if url.used:
-            return refuse(403, "invalid_signature", also=(wrong,))
-        if wrong:
-            return refuse(*wrong)
+            return refuse(403, "invalid_signature")
         doc, (old, upload) = self.at(path), self.objects.get(path, (None, None))
         if doc and doc.content is not None:
             return refuse(409, "storage_conflict")
@@ -610,6 +618,19 @@ class Workspace:
         return Answer(200, {"storage_path": path, "size_bytes": len(content),
                             "sha256": hashlib.sha256(content).hexdigest()})
 
+    def upload(self, files):
+        if self.over(len(files), sum(len(content) for _, _, content in files)):
+            return refuse(413, "quota_exceeded")
+        new = []
+        for name, kind, content in files:
+            members = {"name": name, "description": None, "mime_type": kind.lower(),
+                       "size_bytes": len(content), "storage_path": Fresh("path"), "folder": None,
+                       "tags": []}
+            new.append(Document(members, self.caller.user, content))
+            self.line("create", "documents", new[-1].id)
+        self.documents += new
+        return Answer(200, [Spelled(doc.id, "upload") for doc in new], bare=True)
+
     def download(self, doc):
         return Answer(200, doc.content) if doc.alive else NOT_FOUND
 
@@ -624,9 +645,8 @@ class Workspace:
                                            self.pending + sum(self.dropped.values()))})
 
     def make_key(self, body):
-        if not set(body["permissions"]) <= set(self.caller.permissions):
-            return FORBIDDEN
-        key = Key(Fresh("key"), Fresh("secret"), list(body["permissions"]), body["name"])
+        granted = [one for one in PERMISSIONS if one in body["permissions"]]    # in this order
+        key = Key(Fresh("key"), Fresh("secret"), granted, body["name"])
         self.keys.append(key)
         self.line("create", "api_keys", key.id)
         return Answer(201, {
