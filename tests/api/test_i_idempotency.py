@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Idempotency keys of the records dialect, alone and 64 at once."""
+"""Idempotency keys of the records dialect. More: test_i_misuse.py, test_i_races.py."""
 import pytest
 
 from harness import Api, at_once, data, faulty, raw_request, refused, unique
-
-MANY = 64
 
 
 def body(path=None, **more):
@@ -223,28 +221,13 @@ def test_secrets_in_kept_answers_are_not_on_disk(server, api):
 
 # ---- at once ----
 
-def clients(server, workspace, count=MANY):
+def clients(server, workspace, count):
     """A client a thread, connected already, so that the requests meet."""
     key = workspace.key()
     made = [Api(server, key) for _ in range(count)]
     for one in made:
         one.get("/healthz", expect=200)
     return made
-
-
-@pytest.mark.concurrent
-def test_one_key_many_requests(server, workspace, api):
-    threads = clients(server, workspace)
-    sent, headers = body(), with_key()
-    answers = at_once(MANY, lambda i: threads[i].post("/v1/documents", json=sent,
-                                                      headers=headers))
-    assert {answer.status_code for answer in answers} == {201}
-    assert len({answer.content for answer in answers}) == 1
-    replayed = [answer.headers.get("Idempotent-Replayed") for answer in answers]
-    assert sorted(replayed, key=str) == [None] + ["true"] * (MANY - 1)
-    assert len(documents(api)) == 1
-    assert len(api.audit(action="create", resource_type="documents")) == 1
-    assert data(api.get("/v1/usage"))["documents"] == 1
 
 
 @pytest.mark.concurrent
@@ -256,31 +239,6 @@ def test_one_key_many_hard_deletes(server, workspace, api):
     assert {answer.status_code for answer in answers} == {204}
     assert len(api.audit(action="delete", resource_id=made["id"])) == 1
     assert len(api.audit(action="purge", resource_id=made["id"])) == 1
-
-
-@pytest.mark.concurrent
-def test_one_triple_many_links(server, workspace, api):
-    threads = clients(server, workspace)
-    workspace.entity("deal", "d")
-    path = f"/v1/documents/{api.new_document()['id']}"
-    answers = at_once(MANY, lambda i: threads[i].post(
-        path + "/link", json={"entity_type": "deal", "entity_id": "d", "role": f"r{i}"}))
-    assert sorted(answer.status_code for answer in answers) == [200] * (MANY - 1) + [201]
-    assert len({answer.content for answer in answers}) == 1
-    assert len(data(api.get(path + "/links"))["links"]) == 1
-    assert len(api.audit(action="link")) == 1
-
-
-@pytest.mark.concurrent
-def test_one_path_many_creates(server, workspace, api):
-    threads = clients(server, workspace)
-    answers = at_once(MANY, lambda i: threads[i].post("/v1/documents", json=body("one")))
-    statuses = sorted(answer.status_code for answer in answers)
-    assert statuses == [201] + [409] * (MANY - 1)
-    for answer in answers:
-        if answer.status_code == 409:
-            refused(answer, 409, "storage_conflict")
-    assert len(documents(api)) == 1
 
 
 @pytest.mark.concurrent

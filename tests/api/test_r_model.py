@@ -14,13 +14,10 @@ import io
 import itertools
 import os
 import random
-import shutil
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
@@ -29,7 +26,7 @@ from fresh import Disagreement, Fresh, match
 from harness import PERMISSIONS, at_once, check_answer, code_of, show
 from model import (OPS, TYPES, Document, Key, Link, Request, Workspace, wire)
 from model_docs import Docs, Owner
-from quick import Quick, tell
+from quick import Quick, memory_server, tell
 from test_d_documents import EARLIER
 
 STEPS = 100
@@ -45,7 +42,6 @@ GRANTS = [list(PERMISSIONS), [p for p in PERMISSIONS if p != "admin:api_keys"],
           ["read:documents", "read:entities"], ["write:documents"], ["admin:documents"],
           ["write:entities", "admin:api_keys"], ["read:docs", "extractions:write"]]
 PATHS = ["a.pdf", "b/b.pdf", "c"]
-MEMORY, MEMORY_BYTES = Path("/dev/shm"), 512 << 20
 
 # ---- what is drawn: small pools, so that operations meet ----
 
@@ -551,18 +547,6 @@ def match_answers(expected, actual):
 
 # ---- games ----
 
-def new_server():
-    """In memory where there is room: syncs cost nothing there, and nothing here depends on them."""
-    roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > MEMORY_BYTES
-    home = tempfile.mkdtemp(prefix="dossier-test-", dir=MEMORY if roomy else None)
-    return harness.Server(data_dir=Path(home) / "data").start()
-
-
-def remove(server):
-    server.remove()
-    shutil.rmtree(server.data_dir.parent, ignore_errors=True)
-
-
 def failure_of(server, moves):
     """What goes wrong in a game, and its transcript; None when nothing does."""
     game = Game(server)
@@ -603,8 +587,7 @@ class Campaign:
 
     def work(self, _worker=0):
         while not self.over():
-            server = new_server()
-            try:
+            with memory_server() as server:
                 for _ in range(GAMES_A_SERVER):
                     if self.over():
                         break
@@ -612,8 +595,6 @@ class Campaign:
                 report = server.run("check")
                 assert report["ok"] is True, report
                 assert server.run("audit", "verify")["ok"] is True
-            finally:
-                remove(server)
 
     def game(self, server):
         with self.lock:
