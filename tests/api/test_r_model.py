@@ -54,11 +54,12 @@ def number(end):
     return lambda chance: chance.randrange(end)
 
 
-def some_of(always=(), **optional):
-    """A dictionary: all of `always`, each of the others half of the time."""
+def some_of(always=(), share=.5, **optional):
+    """A dictionary: all of `always`, each of the others in a share of cases."""
     def draw(chance):
         drawn = {name: one(chance) for name, one in dict(always).items()}
-        drawn.update((name, one(chance)) for name, one in optional.items() if chance.random() < .5)
+        drawn.update((name, one(chance)) for name, one in optional.items()
+                     if chance.random() < share)
         return drawn
     return draw
 
@@ -114,10 +115,10 @@ MOVES = {
     "delete_in_use": (2, {"n": pick, "hard": one_of("", "?hard=true"),
                           "kept": one_of(True, False)}),
     "list": (4, {"ws": ws, "who": pick, "page": pages, "query": some_of(
-        sort=one_of("created_at", "-created_at", "name", "-name"), **filters)}),
-    "walk": (4, {"ws": ws, "who": pick, "n": pick, "sort": one_of(
+        share=.25, sort=one_of("created_at", "-created_at", "name", "-name"), **filters)}),
+    "walk": (8, {"ws": ws, "who": pick, "n": pick, "sort": one_of(
         {}, {}, {"sort": "created_at"}, {"sort": "name"}, {"sort": "-name"}),
-        "query": some_of({"per_page": one_of(1, 2, 25)}, **filters)}),
+        "query": some_of({"per_page": one_of(1, 1, 2, 25)}, share=.1, **filters)}),
     "link": (4, {"n": pick, "stray": hit, "who": pick, "key": keys, "kind": entity_types,
                  "entity": one_of("x", "y", "x y"), "role": one_of(None, "r", "s")}),
     "link_plain": (4, {"n": pick, "who": pick, "entity": one_of("x", "y")}),
@@ -333,7 +334,7 @@ class Game:
 
     def walk(self, ws, who, n, sort, query):
         """A page by cursor: the first one, or what comes after a page seen before, anywhere."""
-        after = self.cursors[-n] if 0 < n <= len(self.cursors) else None
+        after = self.cursors[-1 - n % len(self.cursors)] if self.cursors and n < 10 else None
         if after and n % 5:     # seldom in another order than its own
             sort = {"sort": after.sort}
         self.at("walk", ws, who, query={**query, **sort}, after=after)
