@@ -281,9 +281,6 @@ set_download_headers(struct reply *rp, const struct document *d, const char *eta
     reply_header(rp, "Content-Disposition", disposition_attachment(rp->pool, d->name));
     reply_header(rp, "ETag", etag);
     reply_header(rp, "Accept-Ranges", "bytes");
-    reply_header(rp, "Content-Security-Policy", "default-src 'none'; sandbox");
-    reply_header(rp, "Cross-Origin-Resource-Policy", "same-origin");
-    reply_header(rp, "Referrer-Policy", "no-referrer");
 }
 
 /* Which bytes are asked for (RFC 9110 §13, §14). */

@@ -57,6 +57,11 @@ answer_finish(struct reply *rp, const struct request *rq, const struct budget_st
     reply_header(rp, "X-Request-ID", rq->request_id);
     reply_header(rp, "X-Content-Type-Options", "nosniff");
     reply_header(rp, "Cache-Control", "no-store");
+    if (rq->signed_path) {
+        reply_header(rp, "Content-Security-Policy", "default-src 'none'; sandbox");
+        reply_header(rp, "Cross-Origin-Resource-Policy", "same-origin");
+        reply_header(rp, "Referrer-Policy", "no-referrer");
+    }
     if (origin) {
         reply_header(rp, "Access-Control-Allow-Origin", origin);
         reply_header(rp, "Access-Control-Expose-Headers",

@@ -107,8 +107,10 @@ find_route(struct exchange *ex, const char *target, const char **ret_query)
     route_find(ex->rq.pool, ex->method, target, len, &ex->match);
     if (ex->match.any && elsewhere(ex->service, ex->match.any))
         ex->match = (struct route_match){0};
-    if (ex->match.any)
+    if (ex->match.any) {
         ex->rq.dialect = ex->match.any->dialect;
+        ex->rq.signed_path = ex->match.any->access == ACCESS_SIGNED;
+    }
 }
 
 static enum rc

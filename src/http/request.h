@@ -33,6 +33,7 @@ struct request {
     struct app *app;
     const struct route *route;
     const struct dialect *dialect;    /* of the path, also when no route fits; for errors */
+    bool signed_path;                 /* the same of ACCESS_SIGNED: browsers come here */
     const char *args[ROUTE_ARGS_MAX]; /* decoded path segments */
     const void *query;                /* the struct that route->query filled */
     void *body;                       /* the struct that route->body filled */
