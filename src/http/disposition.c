@@ -17,18 +17,35 @@ is_attr_char(unsigned char c)
     return text_is_tchar(c) && !strchr("*'%", c);
 }
 
-/* A '_' a character, not a byte: continuation bytes of UTF-8 vanish. */
+/*
+ * Browsers make nothing of such a name and take the last segment of the URL instead, which is a
+ * signed token; to curl "." and ".." are directories.
+ */
+static bool
+is_no_file_name(const char *name)
+{
+    return name[strspn(name, " .?")] == '\0';
+}
+
+/*
+ * A '_' a character, not a byte: continuation bytes of UTF-8 vanish. "=?" goes, for browsers decode
+ * the words of RFC 2047 that begin with it.
+ */
 static void
 append_fallback(struct buf *b, const char *name)
 {
+    bool all = is_no_file_name(name);
+    unsigned char before = '\0';
+
     for (; *name; name++) {
         unsigned char c = (unsigned char)*name;
 
         if ((c & 0xc0) == 0x80)
             continue;
-        if (is_control(c) || c >= 0x80 || strchr("\"\\/%", c))
+        if (all || is_control(c) || c >= 0x80 || strchr("\"\\/%", c) || (c == '?' && before == '='))
             c = '_';
         BUG_ON(!buf_append(b, &c, 1));
+        before = c;
     }
 }
 

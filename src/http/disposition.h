@@ -14,8 +14,9 @@
 /*
  * `attachment; filename="ascii"; filename*=UTF-8''percent-encoded`, in `pool`, for a file called
  * `name`. In the first, each quote, backslash, slash, percent sign, control and non-ASCII
- * character is a '_'; the second is there only when that changed the name. Control characters are
- * '_' in both. A name that is no UTF-8 gets the first only, an empty one neither.
+ * character is a '_', and all of a name that would be none (".." or " "); the second is there only
+ * when that changed the name. Control characters are '_' in both. A name that is no UTF-8 gets the
+ * first only, an empty one neither.
  */
 char *disposition_attachment(TALLOC_CTX *pool, const char *name);
 

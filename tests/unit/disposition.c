@@ -18,6 +18,11 @@ static const struct {
     {"", "attachment"},
     {"a\"b", "attachment; filename=\"a_b\"; filename*=UTF-8''a%22b"},
     {"a\\b", "attachment; filename=\"a_b\"; filename*=UTF-8''a%5Cb"},
+    {"..", "attachment; filename=\"__\"; filename*=UTF-8''.."},
+    {" ?", "attachment; filename=\"__\"; filename*=UTF-8''%20%3F"},
+    {".a?", "attachment; filename=\".a?\""},
+    {"=?utf-8?Q?a?=", "attachment; filename=\"=_utf-8?Q?a?=\"; "
+                      "filename*=UTF-8''%3D%3Futf-8%3FQ%3Fa%3F%3D"},
     {"../b", "attachment; filename=\".._b\"; filename*=UTF-8''..%2Fb"},
     {"100%", "attachment; filename=\"100_\"; filename*=UTF-8''100%25"},
     {"\xc3\xa9t\xc3\xa9 *'.pdf",
