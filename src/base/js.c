@@ -42,6 +42,9 @@ js_read(const char *text, size_t len, json_t **ret, struct err *err)
     json_error_t why;
     json_t *value;
 
+    /* after a number jansson takes a NUL for the end of its buffer, and reads on behind it */
+    if (memchr(text, '\0', len))
+        return err_set(err, RC_MALFORMED, "NUL in JSON");
     if (too_deep(text, len))
         return err_set(err, RC_MALFORMED, "JSON nested too deeply");
     value = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);

@@ -88,6 +88,7 @@ test_embedded_nul(void **state)
     (void)state;
     EXPECT(RC_MALFORMED, js_read("{}\0{}", 5, &value, &err));
     EXPECT(RC_MALFORMED, js_read("\"a\0b\"", 5, &value, &err));
+    EXPECT(RC_MALFORMED, js_read("[1\0]", 4, &value, &err));
     assert_null(value);
 }
 
