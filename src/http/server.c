@@ -290,7 +290,9 @@ on_request(void *cls, struct MHD_Connection *c, const char *url, const char *met
         call->next = exchange_head(call->exchange, &call->wire);
         return proceed(call);
     }
-    if (*data_len > 0) {
+    if (data && *data_len == 0)
+        return MHD_YES; /* after a 100 when no body is due: what is there is the next request's */
+    if (data) {
         call->next = exchange_body(call->exchange, data, *data_len);
         *data_len = 0;
         return call->next == EXCHANGE_DROP ? MHD_NO : MHD_YES;
