@@ -8,6 +8,7 @@
 #include "base/js.h"
 #include "cmd/admin.h"
 #include "http/openapi.h"
+#include "http/server.h"
 
 #define LOCK_WAIT_MS 5000 /* for another command, or a server that is just starting or ending */
 #define LOCK_TURN_MS 100
@@ -116,7 +117,7 @@ command_version(struct command_env *env, const struct conf *conf, json_t **ret, 
     (void)env;
     (void)conf;
     (void)err;
-    *ret = json_pack("{s:s}", "version", DOSSIER_VERSION);
+    *ret = json_pack("{s:s,s:s}", "version", DOSSIER_VERSION, "libmicrohttpd", server_library());
     return RC_OK;
 }
 

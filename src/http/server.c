@@ -383,6 +383,23 @@ on_library_log(void *cls, const char *fmt, va_list ap)
     log_debug("http: %s", text);
 }
 
+const char *
+server_library(void)
+{
+    return MHD_get_version();
+}
+
+/*
+ * Before 1.0 the library answers what it finds wrong with a broken page of its own, so it is told
+ * to be lenient and the guard refuses. From 1.0 on, leniency repairs names and lines before the
+ * guard sees them, so it is told to be strict. Asked at run time: the .so may be newer than we are.
+ */
+static int
+strictness(void)
+{
+    return strncmp(server_library(), "0.", 2) == 0 ? -1 : 1;
+}
+
 enum rc
 server_start(struct service *service, const struct server_config *config, struct server **ret,
              struct err *err)
@@ -409,8 +426,8 @@ server_start(struct service *service, const struct server_config *config, struct
         MHD_OPTION_CONNECTION_LIMIT, config->max_connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         (size_t)CONNECTION_MEMORY, MHD_OPTION_URI_LOG_CALLBACK, on_target, s,
         MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
-        s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_STRICT_FOR_CLIENT, -1,
-        MHD_OPTION_END);
+        s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_STRICT_FOR_CLIENT,
+        strictness(), MHD_OPTION_END);
     if (!s->daemon) {
         (void)close(fd);
         deadlines_free(&s->deadlines);

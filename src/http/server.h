@@ -18,6 +18,9 @@ struct server_config {
     unsigned max_connections;
 };
 
+/* The version of the library that frames requests: "0.9.75". */
+const char *server_library(void);
+
 /* True for HOST:PORT with a numeric port; that it can be bound is another matter. */
 bool server_listen_valid(const char *listen);
 

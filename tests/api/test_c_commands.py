@@ -65,7 +65,10 @@ def test_version():
     for argv in (["version"], ["--version"]):
         done = run_binary(*argv)
         assert done.returncode == 0
-        assert re.fullmatch(r"\d+\.\d+\.\d+", json.loads(done.stdout)["version"])
+        versions = json.loads(done.stdout)
+        assert set(versions) == {"version", "libmicrohttpd"}
+        for version in versions.values():
+            assert re.fullmatch(r"\d+\.\d+\.\d+", version)
 
 
 def test_help():
