@@ -21,6 +21,7 @@
 #include "base/text.h"
 #include "http/exchange.h"
 #include "http/server_deadline.h"
+#include "http/server_linger.h"
 
 #define CONNECTION_MEMORY (64 * 1024) /* room for the largest header block and a read buffer */
 #define BACKLOG 1024
@@ -31,6 +32,7 @@ struct server {
     struct service *service;
     struct MHD_Daemon *daemon;
     struct deadlines *deadlines;
+    struct lingering *lingering;
     char url[128];
     _Atomic int64_t busy;   /* requests under way */
     _Atomic int64_t parked; /* of them: suspended while the engine works */
@@ -207,6 +209,17 @@ make_response(struct reply *rp)
     return MHD_create_response_from_callback((uint64_t)rp->length, COPY_BLOCK, feed_blob, rp, NULL);
 }
 
+/* The client of a refused request may still be sending; the library reads no more of it. */
+static void
+keep_for_client(struct call *call)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(call->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+    if (info)
+        lingering_add(call->server->lingering, info->connect_fd);
+}
+
 static enum MHD_Result
 send_reply(struct call *call, bool close_after)
 {
@@ -220,6 +233,8 @@ send_reply(struct call *call, bool close_after)
         (void)MHD_add_response_header(response, rp->headers[i].name, rp->headers[i].value);
     if (close_after || service_ready(call->server->service) == READY_DRAINING)
         (void)MHD_add_response_header(response, "Connection", "close");
+    if (close_after)
+        keep_for_client(call);
     if (call->peer)
         peer_phase(call->peer, PHASE_REPLY);
     sent = MHD_queue_response(call->connection, (unsigned)rp->status, response);
@@ -400,6 +415,16 @@ strictness(void)
     return strncmp(server_library(), "0.", 2) == 0 ? -1 : 1;
 }
 
+/* What stands around the library's daemon. */
+static void
+release(struct server **ret)
+{
+    deadlines_free(&(*ret)->deadlines);
+    lingering_free(&(*ret)->lingering);
+    (void)talloc_free(*ret);
+    *ret = NULL;
+}
+
 enum rc
 server_start(struct service *service, const struct server_config *config, struct server **ret,
              struct err *err)
@@ -413,10 +438,11 @@ server_start(struct service *service, const struct server_config *config, struct
     s->service = service;
     rc = deadlines_new(&service->app->metrics, &s->deadlines, err);
     if (!rc)
+        rc = lingering_new(&s->lingering, err);
+    if (!rc)
         rc = open_socket(config->listen, &fd, err);
     if (rc) {
-        deadlines_free(&s->deadlines);
-        (void)talloc_free(s);
+        release(&s);
         return rc;
     }
     write_url(s, fd);
@@ -430,8 +456,7 @@ server_start(struct service *service, const struct server_config *config, struct
         strictness(), MHD_OPTION_END);
     if (!s->daemon) {
         (void)close(fd);
-        deadlines_free(&s->deadlines);
-        (void)talloc_free(s);
+        release(&s);
         return err_set(err, RC_INTERNAL, "the HTTP library did not start");
     }
     *ret = s;
@@ -465,7 +490,5 @@ server_free(struct server **ret, int64_t drain_ms)
     while (atomic_load(&s->parked) > 0)
         (void)usleep(PAUSE_US);
     MHD_stop_daemon(s->daemon);
-    deadlines_free(&s->deadlines);
-    (void)talloc_free(s);
-    *ret = NULL;
+    release(ret);
 }
