@@ -44,10 +44,9 @@ struct call {
     struct server *server;
     struct MHD_Connection *connection;
     struct peer *peer;
-    struct exchange *exchange;
+    struct exchange *exchange; /* from when the header block is there */
     struct wire wire;
     struct http_header *headers;
-    bool headed;  /* exchange_head() was called */
     bool waiting; /* parked; the next turn sends the answer */
     enum exchange_next next;
 };
@@ -88,20 +87,20 @@ wake(void *arg)
     atomic_fetch_sub(&s->parked, 1); /* not through `call`: it may be gone by now */
 }
 
-/* Called with the raw target, before the headers: the first sight of a request. */
+/*
+ * Called with the raw target, before the headers: the first sight of a request. Little is kept of
+ * it until they are there, for thousands may be slow to send them.
+ */
 static void *
 on_target(void *cls, const char *target, struct MHD_Connection *c)
 {
     struct server *s = cls;
-    struct exchange *ex = exchange_new(s->service, wake);
-    struct call *call = MEM_NEW(exchange_pool(ex), struct call);
+    struct call *call = MEM_NEW(NULL, struct call);
 
     call->server = s;
     call->connection = c;
-    call->exchange = ex;
     call->peer = peer_of(c);
-    call->wire.target = mem_strdup(exchange_pool(ex), target);
-    exchange_own(ex, call);
+    call->wire.target = mem_strdup(call, target);
     atomic_fetch_add(&s->busy, 1);
     return call;
 }
@@ -112,17 +111,17 @@ on_completed(void *cls, struct MHD_Connection *c, void **con_cls,
 {
     struct call *call = *con_cls;
     struct server *s = cls;
-    struct exchange *ex;
 
     (void)c;
     (void)code;
     if (!call)
         return;
     *con_cls = NULL;
-    ex = call->exchange;
     if (call->peer)
         peer_phase(call->peer, PHASE_IDLE);
-    exchange_free(&ex);
+    if (call->exchange)
+        exchange_free(&call->exchange);
+    (void)talloc_free(call);
     atomic_fetch_sub(&s->busy, 1);
 }
 
@@ -295,10 +294,11 @@ on_request(void *cls, struct MHD_Connection *c, const char *url, const char *met
     (void)url;
     if (call->waiting)
         return send_reply(call, false);
-    if (!call->headed) {
+    if (!call->exchange) {
         if (atomic_load(&call->server->closing))
             return MHD_NO;
-        call->headed = true;
+        call->exchange = exchange_new(call->server->service, wake);
+        exchange_own(call->exchange, call);
         if (call->peer)
             peer_phase(call->peer, PHASE_BODY);
         read_wire(call, method, version);
