@@ -56,7 +56,6 @@ make_service(struct serving *s, const struct conf *conf)
     s->operations.only_operations = true;
     s->operations.speaks_for = service;
     atomic_store(&s->home->ready, &service->ready);
-    route_check_table();
 }
 
 static enum rc
@@ -91,8 +90,10 @@ confine(const struct conf *conf, struct err *err)
 static enum rc
 start(struct serving *s, const struct conf *conf, struct err *err)
 {
-    enum rc rc = confine(conf, err);
+    enum rc rc = route_check_table(routes, err);
 
+    if (!rc)
+        rc = confine(conf, err);
     if (!rc)
         rc = home_open(conf, 0, &s->home, err);
     if (rc)

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "http/route.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "base/text.h"
 
 /* The gateway path of the records vendor's samples is an alias of the root. */
@@ -149,37 +146,43 @@ route_find(TALLOC_CTX *pool, enum http_method method, const char *path, size_t l
         decode_args(pool, best_args, best_n, ret);
 }
 
-static void
-refuse(const struct route *r, const char *why)
-{
-    (void)fprintf(stderr, "dossier: route table: %s: %s\n", r->op, why);
-    abort();
-}
-
-static void
-check_row(const struct route *r)
+/* What is wrong with a row, whatever the others are; NULL when nothing is. */
+static const char *
+row_fault(const struct route *r)
 {
     if (!r->access || !r->run || !r->dialect || !r->handler || !r->summary || !r->tag)
-        refuse(r, "access, run, dialect, handler, tag and summary have no default");
+        return "access, run, dialect, handler, tag and summary have no default";
     if ((r->access == ACCESS_KEY) != (r->permission != 0))
-        refuse(r, "a permission goes with ACCESS_KEY, and only with it");
+        return "a permission goes with ACCESS_KEY, and only with it";
     if ((r->run == RUN_STREAM) != (r->stream != NULL))
-        refuse(r, "a stream goes with RUN_STREAM, and only with it");
+        return "a stream goes with RUN_STREAM, and only with it";
     if (r->body && (!r->body_size || r->max_body == 0))
-        refuse(r, "a body needs body_size and max_body");
+        return "a body needs body_size and max_body";
     if (r->query && !r->query_size)
-        refuse(r, "a query needs query_size");
-    for (const struct route *other = routes; other != r; other++) {
-        if (streq(other->op, r->op))
-            refuse(r, "duplicate op");
-        if (other->method == r->method && streq(other->path, r->path))
-            refuse(r, "duplicate method and path");
-    }
+        return "a query needs query_size";
+    return NULL;
 }
 
-void
-route_check_table(void)
+static const char *
+clash(const struct route *r, const struct route *other)
 {
-    for (const struct route *r = routes; r->op; r++)
-        check_row(r);
+    if (streq(other->op, r->op))
+        return "duplicate op";
+    if (other->method == r->method && streq(other->path, r->path))
+        return "duplicate method and path";
+    return NULL;
+}
+
+enum rc
+route_check_table(const struct route *table, struct err *err)
+{
+    for (const struct route *r = table; r->op; r++) {
+        const char *why = row_fault(r);
+
+        for (const struct route *other = table; other != r && !why; other++)
+            why = clash(r, other);
+        if (why)
+            return err_set(err, RC_INTERNAL, "route table: %s: %s", r->op, why);
+    }
+    return RC_OK;
 }

@@ -103,8 +103,8 @@ struct route_match {
     const char *args[ROUTE_ARGS_MAX]; /* decoded segments, in the order of the path */
 };
 
-/* Aborts with a message when the table breaks one of its rules. Call once at start. */
-void route_check_table(void);
+/* Whether a table keeps the rules of tables: asked once at start. Errors: INTERNAL. */
+MUST_CHECK enum rc route_check_table(const struct route *table, struct err *err);
 
 /*
  * Finds the row of a path (raw, without the query) and method. HEAD finds GET's row. Decoded

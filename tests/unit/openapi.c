@@ -193,6 +193,5 @@ main(void)
         cmocka_unit_test(test_list), cmocka_unit_test(test_deterministic),
     };
 
-    route_check_table();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -96,8 +96,10 @@ test_broken_escapes(void **state)
 static void
 test_every_row(void **state)
 {
+    struct err err;
+
     (void)state;
-    route_check_table();
+    EXPECT(RC_OK, route_check_table(routes, &err));
     for (const struct route *r = routes; r->op; r++) {
         SCOPED_POOL(pool);
         char *path = mem_strdup(pool, r->path);
@@ -113,6 +115,70 @@ test_every_row(void **state)
     }
 }
 
+static enum rc
+handler(struct request *rq, struct tx *tx, struct reply *rp, struct err *err)
+{
+    (void)rq;
+    (void)tx;
+    (void)rp;
+    (void)err;
+    return RC_OK;
+}
+
+static const struct field no_fields[] = {{0}};
+static const struct route good_row = {.op = "a",
+                                      .method = HTTP_GET,
+                                      .path = "/a",
+                                      .run = RUN_READ,
+                                      .access = ACCESS_KEY,
+                                      .permission = PERM_READ_DOCUMENTS,
+                                      .dialect = &dialect_records,
+                                      .handler = handler,
+                                      .summary = "A",
+                                      .tag = "A"};
+
+/* A table of `first`, `second` and the end must be refused, and the refusal name `second`. */
+static void
+check_refused(struct route first, struct route second, const char *why)
+{
+    const struct route table[] = {first, second, {0}};
+    struct err err;
+
+    EXPECT(RC_INTERNAL, route_check_table(table, &err));
+    if (!strstr(err.detail, why) || !strstr(err.detail, second.op))
+        fail_msg("'%s' does not say '%s' of %s", err.detail, why, second.op);
+}
+
+#define BROKEN(change, why)                                                                        \
+    do {                                                                                           \
+        struct route r = good_row;                                                                 \
+                                                                                                   \
+        r.op = "b";                                                                                \
+        r.path = "/b";                                                                             \
+        r.change;                                                                                  \
+        check_refused(good_row, r, why);                                                           \
+    } while (0)
+
+static void
+test_tables_that_break_a_rule(void **state)
+{
+    (void)state;
+    BROKEN(access = 0, "no default");
+    BROKEN(run = 0, "no default");
+    BROKEN(dialect = NULL, "no default");
+    BROKEN(handler = NULL, "no default");
+    BROKEN(summary = NULL, "no default");
+    BROKEN(tag = NULL, "no default");
+    BROKEN(permission = 0, "ACCESS_KEY");
+    BROKEN(access = ACCESS_PUBLIC, "ACCESS_KEY");
+    BROKEN(run = RUN_STREAM, "RUN_STREAM");
+    BROKEN(stream = (const struct stream *)no_fields, "RUN_STREAM");
+    BROKEN(body = no_fields, "max_body");
+    BROKEN(query = no_fields, "query_size");
+    BROKEN(op = good_row.op, "duplicate op");
+    BROKEN(path = good_row.path, "duplicate method and path");
+}
+
 static void
 test_methods(void **state)
 {
@@ -123,15 +189,15 @@ test_methods(void **state)
         assert_int_equal(http_method_parse(http_method_name(m)), m);
     for (size_t i = 0; i < ARRAY_LEN(unknown); i++)
         assert_int_equal(http_method_parse(unknown[i]), 0);
+    assert_string_equal(http_method_name(0), "");
 }
 
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_find),
-        cmocka_unit_test(test_broken_escapes),
-        cmocka_unit_test(test_every_row),
+        cmocka_unit_test(test_find),      cmocka_unit_test(test_broken_escapes),
+        cmocka_unit_test(test_every_row), cmocka_unit_test(test_tables_that_break_a_rule),
         cmocka_unit_test(test_methods),
     };
 
