@@ -56,7 +56,7 @@ range_parse(const char *value, uint64_t size, struct range *ret)
 {
     uint64_t first = 0;
     uint64_t last = UINT64_MAX;
-    const char *s;
+    const char *s, *end;
 
     if (!value || strncasecmp(value, "bytes=", 6) != 0)
         return RANGE_WHOLE;
@@ -66,9 +66,8 @@ range_parse(const char *value, uint64_t size, struct range *ret)
     s = read_number(s, &first);
     if (!s || *s++ != '-')
         return RANGE_WHOLE;
-    if (*s >= '0' && *s <= '9')
-        s = read_number(s, &last);
-    if (!is_end(s) || last < first)
+    end = read_number(s, &last);
+    if (!is_end(end ? end : s) || last < first)
         return RANGE_WHOLE;
     if (first >= size)
         return RANGE_UNSATISFIABLE;
