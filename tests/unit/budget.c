@@ -13,6 +13,7 @@
 #define THREADS 16
 #define SUBJECTS 100000
 #define SUBJECTS_BYTES ((size_t)32 << 20)
+#define CROWD 8300 /* a little over what one shard remembers */
 
 struct bench {
     struct house *house;
@@ -122,6 +123,59 @@ test_saved(void **state)
     EXPECT(RC_RATE_LIMITED, budgets_draw(b->budgets, &b->house->caller, NOON, &st, &err));
 }
 
+static enum rc
+save_all_fn(struct tx *tx, void *arg, struct err *err)
+{
+    const struct budget *list = arg;
+    enum rc rc = RC_OK;
+
+    for (size_t i = 0; i < talloc_array_length(list) && !rc; i++)
+        rc = budget_write(tx, &list[i], err);
+    return rc;
+}
+
+/* Subject `n` of many that are kept in a few places of one shard, which their last bytes choose. */
+static struct id
+crowded(uint32_t n)
+{
+    struct id id = {{0}};
+
+    memcpy(id.b, &n, sizeof(n));
+    id.b[14] = n % 32;
+    return id;
+}
+
+/* More subjects than are remembered: who gives way loses nothing that was counted. */
+static void
+test_crowd(void **state)
+{
+    SCOPED(bench) b = bench_new(0, 3);
+    struct app *app = &b->house->app;
+    struct caller c = b->house->caller;
+    struct budget *changed = NULL;
+    struct budget_state st;
+    struct err err;
+    size_t n;
+
+    (void)state;
+    for (uint32_t i = 0; i < CROWD; i++) {
+        c.subject = crowded(i);
+        EXPECT(RC_OK, budgets_draw(b->budgets, &c, NOON, &st, &err));
+    }
+    budgets_take_changed(b->budgets, b->house->pool, &changed, &n);
+    assert_int_equal(n, CROWD); /* the unsaved are never dropped */
+    EXPECT(RC_OK, engine_write(app->engine, 1, b->house->pool, save_all_fn, changed, &err));
+    for (uint32_t i = CROWD; i < 2 * CROWD; i++) {
+        c.subject = crowded(i);
+        EXPECT(RC_OK, budgets_draw(b->budgets, &c, NOON, &st, &err));
+    }
+    for (uint32_t i = 0; i < CROWD; i += 97) {
+        c.subject = crowded(i);
+        EXPECT(RC_OK, budgets_draw(b->budgets, &c, NOON, &st, &err));
+        assert_int_equal(st.remaining, 1);
+    }
+}
+
 static void *
 draw_many(void *arg)
 {
@@ -189,9 +243,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_days_and_subjects),
-        cmocka_unit_test(test_saved),
+        cmocka_unit_test(test_limits),  cmocka_unit_test(test_days_and_subjects),
+        cmocka_unit_test(test_saved),   cmocka_unit_test(test_crowd),
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_memory),
     };

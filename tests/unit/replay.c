@@ -232,14 +232,90 @@ test_keys(void **state)
     }
 }
 
+/* Two requests with these queries; *same tells whether a key of one would replay for the other. */
+static void
+check_queries(const char *one, const char *two, bool same)
+{
+    SCOPED(house) h = open_house();
+    const uint8_t body[SHA256_LEN] = {0};
+    const char *texts[] = {one, two};
+    uint8_t prints[2][SHA256_LEN];
+
+    for (int i = 0; i < 2; i++) {
+        struct ask a;
+        struct err err;
+
+        ask_init(&a, h, &write_route, "k");
+        EXPECT(RC_OK, request_read_query(&a.rq, texts[i], &err));
+        EXPECT(RC_OK, replay_start(&a.replay, &a.rq, &err));
+        replay_fingerprint(&a.replay, &a.rq, body);
+        memcpy(prints[i], a.replay.fingerprint, SHA256_LEN);
+        ask_end(&a);
+    }
+    if ((memcmp(prints[0], prints[1], SHA256_LEN) == 0) != same)
+        fail_msg("'%s' and '%s' are %s", one, two, same ? "the same request" : "two requests");
+}
+
+static void
+test_queries(void **state)
+{
+    (void)state;
+    check_queries("hard=true&a=1&b=2", "b=2&hard=true&a=1", true);
+    check_queries("a=%31", "a=1", true);
+    check_queries("a=1", "a=2", false);
+    check_queries("a=1", "", false);
+    check_queries("a=1&a=1", "a=1", false);
+    check_queries("a%3D1=2", "a=1%3D2", false); /* "a=1" = "2" and "a" = "1=2" */
+    check_queries("a=1&b=2", "a=1%26b=2", false);
+}
+
+struct damage {
+    struct ask *ask;
+    struct idempotency row;
+};
+
+static enum rc
+damage_fn(struct tx *tx, void *arg, struct err *err)
+{
+    struct damage *d = arg;
+
+    return idempotency_write(tx, d->ask->rq.caller.workspace.number, d->ask->replay.key_hash,
+                             &d->row, err);
+}
+
+/* Neither done again nor answered from what nobody can read. */
+static void
+test_damaged_answer(void **state)
+{
+    static const uint8_t garbage[64] = {1};
+    SCOPED(house) h = open_house();
+    struct ask a, b, c;
+    struct damage d = {&a, {.answer = garbage, .completed_ms = clock_wall_ms()}};
+    uint8_t hash[SHA256_LEN] = {1};
+    struct err err;
+
+    (void)state;
+    ask_init(&a, h, &write_route, "k");
+    EXPECT(RC_OK, replay_start(&a.replay, &a.rq, &err));
+    replay_fingerprint(&a.replay, &a.rq, hash);
+    memcpy(d.row.fingerprint, a.replay.fingerprint, SHA256_LEN);
+    d.row.answer_len = sizeof(garbage);
+    EXPECT(RC_OK, engine_write(h->app.engine, 1, a.pool, damage_fn, &d, &err));
+    ask_end(&a);
+    EXPECT(RC_INTERNAL, ask_once(h, &write_route, "k", 1, &b));
+    EXPECT(RC_OK, ask_once(h, &write_route, "another", 1, &c));
+    assert_string_equal(c.reply.text, "{\"id\":1}"); /* nothing was done before it */
+    ask_end(&b);
+    ask_end(&c);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_effect),
-        cmocka_unit_test(test_keys_apart),
-        cmocka_unit_test(test_docs_conflict),
-        cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_one_effect),    cmocka_unit_test(test_keys_apart),
+        cmocka_unit_test(test_docs_conflict), cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_queries),       cmocka_unit_test(test_damaged_answer),
     };
 
     return cmocka_run_group_tests_name("replay", tests, NULL, NULL);
