@@ -376,6 +376,27 @@ def test_restore_refuses(beside):
         server.remove()
 
 
+@pytest.mark.parametrize("change, said", [
+    (lambda m: "{", "damaged"), (lambda m: "", "damaged"), (lambda m: "[1]", "format"),
+    (lambda m: json.dumps({**m, "format": m["format"] + 1}), "newer"),
+    (lambda m: json.dumps({**m, "documents": m["documents"] + 1}), "documents"),
+    (lambda m: json.dumps({**m, "blobs": m["blobs"] - 1}), "blobs"),
+    (lambda m: json.dumps({**m, "bytes": 0}), "bytes"),
+], ids=["cut", "empty", "array", "format", "documents", "blobs", "bytes"])
+def test_restore_believes_a_manifest_only_when_it_is_right(beside, change, said):
+    filled(beside, 2)
+    target = beside.home / "backup"
+    manifest = target / "manifest.json"
+    made = beside.run("backup", target)
+    manifest.chmod(0o600)
+    manifest.write_text(change(made))
+    other = Server(data_dir=beside.home / "other")
+    assert said in fails(other, "restore", target)
+    manifest.write_text(json.dumps(made))
+    last = Server(data_dir=beside.home / "last")
+    assert last.run("restore", target) == made
+
+
 def test_backup_refuses_a_directory_of_something_else(beside):
     (beside.home / "mine").mkdir()
     (beside.home / "mine" / "letter.txt").write_text("dear")
@@ -427,6 +448,21 @@ def test_port_in_use(alone):
 ])
 def test_bad_address(alone, listen, status):
     assert "listen" in fails(alone, "serve", "--listen", listen, status=status)
+
+
+def test_another_address_family():
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    server = Server("--log-requests", listen="[::1]:0")
+    try:
+        server.start()
+        assert server.base_url.startswith("http://[::1]:")
+        assert requests.get(server.base_url + "/healthz", timeout=15).status_code == 200
+        assert " ::1 healthz " in server.log()
+    finally:
+        server.remove()
 
 
 def test_a_mistyped_directory_is_not_made(alone):

@@ -4,6 +4,7 @@
 Headers of every answer are checked by harness.check_answer() on each exchange.
 """
 import json
+import re
 import socket
 import time
 
@@ -24,6 +25,32 @@ def raw_error(answer, status, code):
     assert answer.headers["X-Request-ID"].startswith("req_")
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["Cache-Control"] == "no-store"
+
+
+# ---- the log ----
+
+def test_requests_are_logged_on_demand_without_what_is_secret(server_factory):
+    server = server_factory("--log-requests")
+    workspace = server.workspace()
+    key = workspace.key()
+    api = Api(server, key)
+    marker = unique("secretive")
+    record = api.new_bytes(b"bytes", name=marker)
+    url = data(api.get(f"/v1/documents/{record['id']}"))["download_url"]
+    assert api.get(url, expect=200).content == b"bytes"
+    api.get(f"/v1/documents?search={marker}", expect=200)
+    seen = api.get("/v1/no/such/route", expect=404)
+    log = server.log()
+    for op in ("document.create 201", "document.get 200", "document.list 200", "- 404"):
+        assert re.search(rf"req_\w{{26}} 127\.0\.0\.1 {re.escape(op)} \d+ms", log), log
+    assert seen.headers["X-Request-ID"] in log
+    for secret in (key, key[20:44], url.rsplit("/", 1)[1], marker):
+        assert secret not in log
+
+
+def test_requests_are_not_logged_by_default(server, api):
+    seen = api.get("/v1/usage", expect=200).headers["X-Request-ID"]
+    assert seen not in server.log()
 
 
 # ---- headers ----

@@ -2,6 +2,7 @@
 """API keys: their text, their headers, how they are made, listed, revoked and run out."""
 import re
 import time
+import zlib
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -12,6 +13,9 @@ from test_d_documents import EARLIER
 MADE = {"id", "key", "prefix", "name", "description", "permissions", "rate_limit_tier",
         "expires_at", "created_at"}
 LISTED = MADE - {"key"} | {"created_by", "last_used_at", "revoked_at"}
+
+
+ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
 def make(api, **members):
@@ -77,6 +81,27 @@ def test_all_bad_keys_answer_alike(server, workspace):
         refused(answer, 401, "invalid_key")
         answers.add(answer.content)
     assert len(answers) == 1
+
+
+def with_secret_of(key, other):
+    """`key` with the secret of `other` and a checksum that is right for it."""
+    covered, check = key[:18] + other[18:49], ""
+    crc = zlib.crc32(covered.encode())
+    for _ in range(7):
+        crc, digit = divmod(crc, 36)
+        check = ALPHABET[digit] + check
+    return covered + check
+
+
+def test_a_key_is_no_key_with_another_secret(server, workspace):
+    """Well formed, with the handle of a key that exists: only the secret tells."""
+    key, other = workspace.key(), workspace.key()
+    assert with_secret_of(key, key) == key
+    for _ in range(2):  # the second time the key is remembered
+        answer = Api(server, with_secret_of(key, other)).get("/v1/documents")
+        refused(answer, 401, "invalid_key")
+        assert answer.content == Api(server, "x").get("/v1/documents").content
+        assert works(server, key)
 
 
 def test_text_of_a_key(workspace):
@@ -148,6 +173,18 @@ def test_nobody_grants_what_they_do_not_hold(api, workspace, held, granted, stat
     if status == 403:
         refused(answer, 403, "insufficient_permissions")
         assert len(listed(api)) == before
+
+
+@pytest.mark.parametrize("held, granted, status", [
+    ("standard", "standard", 201), ("standard", "high", 403), ("high", "high", 201),
+    ("high", "unmetered", 403), ("unmetered", "high", 201),
+])
+def test_nobody_grants_a_wider_budget_than_theirs(api, workspace, held, granted, status):
+    one = Api(workspace.server, workspace.key(["admin:api_keys", "read:documents"], tier=held))
+    before = len(listed(api))
+    answer = make(one, rate_limit_tier=granted)
+    assert answer.status_code == status
+    assert len(listed(api)) == before + (status == 201)
 
 
 # ---- list ----

@@ -107,7 +107,7 @@ def unchanged(lone):
     assert before["documents"] == 1 and files
     yield
     assert (usage(api), total(api)) == (before, 1)
-    wait_for(lambda: blob_files(server) == files, seconds=5)
+    wait_for(lambda: blob_files(server) == files)
     assert [line["action"] for line in api.audit(resource_type="documents")] == ["create"]
 
 
@@ -441,7 +441,7 @@ def test_quota(server_factory):
     before, files = usage(api), blob_files(server)
     told(send(api, form(part(b"a" * 50), part(b"b" * 51))), 413)
     assert usage(api) == before
-    wait_for(lambda: blob_files(server) == files, seconds=5)
+    wait_for(lambda: blob_files(server) == files)
     assert len(upload(api, b"a" * 50, b"b" * 50)) == 2
     told(send(api, WHOLE), 413)
     assert len(upload(api, b"")) == 1
@@ -468,7 +468,7 @@ def test_replay_with_another_boundary(server_factory):
     replayed(first, send(api, iter([form(*parts)]), **key))
     replayed(first, send(api, form(part(b"ignored", name="other"), *parts), **key))
     assert total(api) == 2
-    wait_for(lambda: blob_files(server) == files, seconds=5)
+    wait_for(lambda: blob_files(server) == files)
     assert len(api.audit(resource_type="documents")) == 2
 
 
@@ -517,7 +517,7 @@ def test_one_key_many_uploads(server_factory):
     assert sum("Idempotent-Replayed" not in answer.headers for answer in answers) == 1
     api = workspace.api()
     assert total(api) == 2
-    wait_for(lambda: len(blob_files(server)) == 2, seconds=5)
+    wait_for(lambda: len(blob_files(server)) == 2)
 
 
 # ---- on the wire ----
@@ -596,8 +596,8 @@ def test_broken_off_upload_leaves_nothing(lone):
             connection.sendall((f"POST {PATH} HTTP/1.1\r\nHost: x\r\nX-API-Key: {api.key}\r\n"
                                 f"{framing}\r\nContent-Type: multipart/form-data; "
                                 f"boundary={BOUNDARY}\r\n\r\n").encode() + piece)
-            wait_for(lambda: nameless_files(server), seconds=5)
-        wait_for(lambda: not nameless_files(server), seconds=5)
+            wait_for(lambda: nameless_files(server))
+        wait_for(lambda: not nameless_files(server))
 
 
 def test_keep_alive_after_success_and_refusal(uploader):

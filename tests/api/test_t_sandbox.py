@@ -28,6 +28,12 @@ def instrumented():
         return re.search(rb"__[at]san_init", program.read()) is not None
 
 
+@pytest.fixture(autouse=True)
+def default(monkeypatch):
+    """Whatever the rest of the run does without."""
+    monkeypatch.delenv("DOSSIER_SANDBOX", raising=False)
+
+
 @pytest.fixture
 def plain():
     server = Server("--sandbox", "off")
