@@ -245,8 +245,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_limits),  cmocka_unit_test(test_days_and_subjects),
         cmocka_unit_test(test_saved),   cmocka_unit_test(test_crowd),
-        cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_threads), cmocka_unit_test(test_memory),
     };
 
     return cmocka_run_group_tests_name("budget", tests, NULL, NULL);
