@@ -115,7 +115,7 @@ watch(void *arg)
 
     pthread_mutex_lock(&d->lock);
     while (!d->stopping) {
-        (void)clock_gettime(CLOCK_REALTIME, &until);
+        (void)clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_sec += TICK_MS / 1000;
         (void)pthread_cond_timedwait(&d->stop, &d->lock, &until);
         sweep(d);
@@ -128,12 +128,16 @@ enum rc
 deadlines_new(struct metrics *metrics, struct deadlines **ret, struct err *err)
 {
     struct deadlines *d = MEM_NEW(NULL, struct deadlines);
+    pthread_condattr_t attr;
     sigset_t all, old;
     int failed;
 
     d->metrics = metrics;
     pthread_mutex_init(&d->lock, NULL);
-    pthread_cond_init(&d->stop, NULL);
+    /* by the wall clock, setting it back would stop the watch for as long */
+    BUG_ON(pthread_condattr_init(&attr) || pthread_condattr_setclock(&attr, CLOCK_MONOTONIC));
+    BUG_ON(pthread_cond_init(&d->stop, &attr));
+    (void)pthread_condattr_destroy(&attr);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     failed = pthread_create(&d->thread, NULL, watch, d);
