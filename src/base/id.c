@@ -66,6 +66,19 @@ id_new(void)
     return id;
 }
 
+void
+id_resume(const struct id *newest)
+{
+    int64_t ms = id_time_ms(newest);
+
+    pthread_mutex_lock(&last.lock);
+    if (ms >= last.ms) {
+        last.ms = ms + 1; /* the bits below a millisecond need not be looked at then */
+        last.seq = 0;
+    }
+    pthread_mutex_unlock(&last.lock);
+}
+
 struct id
 id_floor(int64_t ms)
 {

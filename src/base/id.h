@@ -2,7 +2,8 @@
 /*
  * id: 128-bit identifiers (UUID version 7, RFC 9562) and their three spellings.
  *
- *  I1  Ids of one process grow strictly, also when the wall clock is set back.
+ *  I1  Ids of one process grow strictly, also when the wall clock is set back; after
+ *      id_resume(), so do those of one process after another.
  *  I2  The first 48 bits are milliseconds since 1970: the id of an object tells when it was made,
  *      and sorting by id is sorting by creation.
  *
@@ -36,6 +37,9 @@ enum id_spelling { ID_RECORDS, ID_UUID, ID_BASE36 };
 
 /* A new id. Thread-safe. */
 struct id id_new(void);
+
+/* Tells an id of an earlier process: those made from now on are greater. */
+void id_resume(const struct id *newest);
 
 /* The smallest id made at `ms` or later: a bound for "created at or after". */
 struct id id_floor(int64_t ms);

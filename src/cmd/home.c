@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "http/service.h"
+#include "store/census.h"
 #include "store/schema.h"
 
 #define BLOB_THREADS 8
@@ -19,7 +20,8 @@
 #define BALLAST_BYTES MIB(16)
 #define QUERY_THREADS 2
 #define LOCK_PAUSE_US 50000
-#define GRACE_US 200000 /* for answers under way, once the engine has failed */
+#define RESUME_MS 3600000
+#define GRACE_US 200000       /* for answers under way, once the engine has failed */
 
 char *
 home_path(TALLOC_CTX *pool, const char *dir, const char *name)
@@ -159,6 +161,29 @@ fill_settings(const struct conf *c, struct settings *s)
     s->cors_origin = conf_text(c, CONF_CORS_ORIGIN);
 }
 
+/*
+ * Ids go on from the newest of the database when the clock was set back a little meanwhile. Not when
+ * it was far ahead: what is made from now on would be dated in the future for as long.
+ */
+static enum rc
+resume(struct home *home, struct db_conn *conn, struct err *err)
+{
+    SCOPED_POOL(pool);
+    struct tx tx = {.conn = conn, .pool = pool, .now_ms = clock_wall_ms()};
+    struct id newest;
+    enum rc rc = census_newest(&tx, &newest, err);
+
+    if (rc)
+        return rc == RC_NOT_FOUND ? RC_OK : rc;
+    home->newest_ms = id_time_ms(&newest);
+    if (home->newest_ms < tx.now_ms + RESUME_MS)
+        id_resume(&newest);
+    else
+        log_warn("the newest change is %lld s ahead of the clock, which was wrong then or is now",
+                 (long long)(home->newest_ms - tx.now_ms) / 1000);
+    return RC_OK;
+}
+
 /* A short-lived connection: the engine opens its own writer. */
 static enum rc
 migrate(struct home *home, struct err *err)
@@ -168,8 +193,9 @@ migrate(struct home *home, struct err *err)
 
     if (rc)
         return rc;
-    return schema_migrate(conn, home->app.secret.audit_seal, &home->schema_from, &home->schema_to,
-                          err);
+    rc = schema_migrate(conn, home->app.secret.audit_seal, &home->schema_from, &home->schema_to,
+                        err);
+    return rc ? rc : resume(home, conn, err);
 }
 
 /* Says by which file of the directory a step failed. */

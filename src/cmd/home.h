@@ -27,6 +27,7 @@ struct home {
     int lock_fd;
     int schema_from; /* what the schema was when opened, and what it is */
     int schema_to;
+    int64_t newest_ms;            /* when the newest audit line was written; 0: there is none */
     _Atomic bool broken;          /* I3 has begun */
     _Atomic(_Atomic int *) ready; /* set to READY_BROKEN then; NULL: nobody serves */
     TALLOC_CTX *pool;

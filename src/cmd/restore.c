@@ -102,7 +102,7 @@ settle_some(const struct restore *r, struct db_conn *conn, size_t *ret_n, struct
     rc = db_begin_write(conn, err);
     if (rc)
         return rc;
-    rc = purge_due(&tx, INT64_MAX, SETTLED_AT_ONCE, &list, &n, err);
+    rc = purge_due(&tx, INT64_MAX, INT64_MAX, SETTLED_AT_ONCE, &list, &n, err);
     for (size_t i = 0; i < n && !rc; i++) {
         struct caller service = {.workspace = {.number = list[i].workspace}};
 

@@ -16,6 +16,10 @@ static const struct sql dangling_links =
         " WHERE document.workspace_id = link.workspace_id AND document.id = link.document_id)"
         " ORDER BY id LIMIT $2");
 
+static const struct sql newest =
+    SQL("SELECT max(id) FROM (SELECT (SELECT max(id) FROM audit WHERE audit.workspace_id ="
+        " workspace.workspace_id) AS id FROM workspace) AS last");
+
 static void
 read_row(struct db_cursor *c, TALLOC_CTX *pool, struct census_row *r)
 {
@@ -101,4 +105,15 @@ census_dangling_links(struct tx *tx, int64_t workspace, int64_t max, struct id *
     *ret = list;
     *ret_n = n;
     return rc;
+}
+
+enum rc
+census_newest(struct tx *tx, struct id *ret, struct err *err)
+{
+    SCOPED(db_cursor) c = NULL;
+    enum rc rc = db_query_one(tx->conn, &newest, DB_NO_ARGS, &c, err);
+
+    if (rc)
+        return rc;
+    return db_col_id(c, 0, ret) ? RC_OK : err_set(err, RC_NOT_FOUND, "no line in any audit trail");
 }

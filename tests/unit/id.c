@@ -140,6 +140,25 @@ test_order(void **state)
     assert_in_range(id_time_ms(&last), before, clock_wall_ms() + 20);
 }
 
+/* An id of an earlier process, whose clock was ahead of this one's. */
+static void
+test_resume(void **state)
+{
+    struct id ahead = id_floor(clock_wall_ms() + 60000), next, last;
+
+    (void)state;
+    ahead.b[6] = 0x7f; /* as if many had been made in that millisecond */
+    ahead.b[7] = 0xff;
+    id_resume(&ahead);
+    last = id_new();
+    assert_true(memcmp(&ahead, &last, sizeof(ahead)) < 0);
+    assert_in_range(id_time_ms(&last), id_time_ms(&ahead), id_time_ms(&ahead) + 20);
+    ahead = id_floor(1000);
+    id_resume(&ahead); /* one from long ago changes nothing */
+    next = id_new();
+    assert_true(memcmp(&last, &next, sizeof(last)) < 0);
+}
+
 static const struct {
     int64_t ms, floor_ms;
 } floors[] = {{0, 0}, {1, 1}, {1776422700000, 1776422700000}, {-5, 0}, {INT64_MAX, 0xffffffffffff}};
@@ -204,7 +223,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_spellings), cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_no_ids),    cmocka_unit_test(test_order),
-        cmocka_unit_test(test_floor),     cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_resume),    cmocka_unit_test(test_floor),
+        cmocka_unit_test(test_threads),
     };
 
     return cmocka_run_group_tests_name("id", tests, NULL, NULL);
