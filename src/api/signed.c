@@ -8,6 +8,8 @@
 #include "http/disposition.h"
 #include "http/range.h"
 
+#define CLOCKS_DIFFER_MS 60000 /* a clock that is put right by less does no harm */
+
 struct upload_url_in {
     struct value name, mime_type, size_bytes, sha256, storage_path;
 };
@@ -97,6 +99,15 @@ api_upload_url_create(struct request *rq, struct tx *tx, struct reply *rp, struc
     return RC_OK;
 }
 
+/* No URL is good for so long: it was made while the clock was ahead, and would outlive its time. */
+static enum rc
+refuse_far(const struct request *rq, int64_t expires_ms, struct err *err)
+{
+    if (expires_ms <= rq->now_ms + rq->app->settings.url_life_ms + CLOCKS_DIFFER_MS)
+        return RC_OK;
+    return err_set(err, RC_BAD_SIGNATURE, "made while the clock was ahead");
+}
+
 /* ---- the upload ---- */
 
 struct receiving {
@@ -161,6 +172,8 @@ receiving_open(struct request *rq, void **ret_state, struct err *err)
 
     r->app = rq->app;
     rc = signing_read_upload(rq->pool, &rq->app->secret, rq->args[0], rq->now_ms, &r->token, err);
+    if (!rc)
+        rc = refuse_far(rq, r->token.expires_ms, err);
     if (rc)
         return rc;
     rq->caller.workspace.number = r->token.workspace;
@@ -341,6 +354,8 @@ api_signed_download(struct request *rq, struct tx *tx, struct reply *rp, struct 
     enum rc rc;
 
     rc = signing_read_download(rq->pool, &rq->app->secret, rq->args[0], rq->now_ms, &t, err);
+    if (!rc)
+        rc = refuse_far(rq, t.expires_ms, err);
     if (!rc)
         rc = refuse_query(rq, err);
     if (!rc)
