@@ -1,12 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/clock.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
 
 #define DAY_MS ((int64_t)86400 * 1000)
 #define YEAR_0 (-62167219200) /* seconds of the first and the last moment we can write */
 #define YEAR_9999 253402300799
+#define STEP_MS 1000 /* smaller differences come from reading one clock after the other */
+#define PAST_MAX 16
+
+/* Wall minus monotonic time, as it was until some moment. */
+struct offset {
+    int64_t low; /* the same but where two were made one for want of room */
+    int64_t high;
+    int64_t until_mono_ms;
+};
+
+static struct {
+    pthread_mutex_t lock;
+    bool known;
+    _Atomic int64_t now_ms;       /* the offset in force */
+    struct offset past[PAST_MAX]; /* oldest first */
+    size_t n;
+} offsets = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static int64_t
 read_ms(clockid_t which)
@@ -17,16 +36,89 @@ read_ms(clockid_t which)
     return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
+/* With the lock held. */
+static void
+add_past(int64_t offset, int64_t until_mono_ms)
+{
+    struct offset *past = offsets.past;
+
+    if (offsets.n == PAST_MAX) {
+        past[1].low = past[0].low < past[1].low ? past[0].low : past[1].low;
+        past[1].high = past[0].high > past[1].high ? past[0].high : past[1].high;
+        offsets.n--;
+        memmove(past, past + 1, offsets.n * sizeof(*past));
+    }
+    past[offsets.n++] = (struct offset){offset, offset, until_mono_ms};
+}
+
+static void
+note_offset(int64_t offset_ms, int64_t mono_ms)
+{
+    pthread_mutex_lock(&offsets.lock);
+    if (offsets.known)
+        add_past(atomic_load(&offsets.now_ms), mono_ms);
+    offsets.known = true;
+    atomic_store(&offsets.now_ms, offset_ms);
+    pthread_mutex_unlock(&offsets.lock);
+}
+
 int64_t
 clock_wall_ms(void)
 {
-    return read_ms(CLOCK_REALTIME);
+    int64_t wall = read_ms(CLOCK_REALTIME), mono = read_ms(CLOCK_MONOTONIC);
+    int64_t moved = wall - mono - atomic_load_explicit(&offsets.now_ms, memory_order_relaxed);
+
+    if (moved > STEP_MS || moved < -STEP_MS)
+        note_offset(wall - mono, mono);
+    return wall;
 }
 
 int64_t
 clock_mono_ms(void)
 {
     return read_ms(CLOCK_MONOTONIC);
+}
+
+/* The greatest difference, in the direction of `sign`, to an offset of the last `window_ms`. */
+static int64_t
+greatest_move(int64_t window_ms, int sign)
+{
+    int64_t since_mono_ms = clock_mono_ms() - window_ms, greatest = 0;
+
+    (void)clock_wall_ms(); /* a step since the last look counts, too */
+    pthread_mutex_lock(&offsets.lock);
+    for (size_t i = 0; i < offsets.n; i++) {
+        const struct offset *past = &offsets.past[i];
+        int64_t move = sign * (offsets.now_ms - (sign > 0 ? past->low : past->high));
+
+        if (past->until_mono_ms >= since_mono_ms && move > greatest)
+            greatest = move;
+    }
+    pthread_mutex_unlock(&offsets.lock);
+    return greatest;
+}
+
+int64_t
+clock_lead_ms(int64_t window_ms)
+{
+    return greatest_move(window_ms, 1);
+}
+
+int64_t
+clock_lag_ms(int64_t window_ms)
+{
+    return greatest_move(window_ms, -1);
+}
+
+void
+clock_resume(int64_t newest_ms)
+{
+    int64_t wall = clock_wall_ms(), mono = clock_mono_ms();
+
+    pthread_mutex_lock(&offsets.lock);
+    if (newest_ms < wall)
+        add_past(newest_ms - mono, mono);
+    pthread_mutex_unlock(&offsets.lock);
 }
 
 int64_t

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "cmd/admin.h"
 #include "cmd/backup.h"
@@ -98,6 +99,8 @@ start(struct serving *s, const struct conf *conf, struct err *err)
         rc = home_open(conf, 0, &s->home, err);
     if (rc)
         return rc;
+    if (s->home->newest_ms)
+        clock_resume(s->home->newest_ms);
     backup_sweep(s->home->dir);
     make_service(s, conf);
     rc = jobs_start(&s->service, &s->jobs, err);

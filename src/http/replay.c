@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/js.h"
 
 #define KEY_MAX 255
@@ -135,6 +136,7 @@ enum rc
 replay_find(struct replay *r, const struct request *rq, struct tx *tx, struct reply *rp,
             struct err *err)
 {
+    int64_t keep_ms = rq->app->settings.idempotency_ms;
     uint8_t key[SHA256_LEN], *plain;
     struct idempotency kept;
     json_t *answer = NULL;
@@ -143,7 +145,7 @@ replay_find(struct replay *r, const struct request *rq, struct tx *tx, struct re
 
     r->replayed = false;
     rc = idempotency_read(tx, rq->caller.workspace.number, r->key_hash,
-                          tx->now_ms - rq->app->settings.idempotency_ms, &kept, err);
+                          tx->now_ms - keep_ms - clock_lead_ms(keep_ms), &kept, err);
     if (rc)
         return rc == RC_NOT_FOUND ? RC_OK : rc;
     seal_key(r, rq, key);

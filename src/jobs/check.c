@@ -52,6 +52,7 @@ struct check {
     TALLOC_CTX *pool;
     bool repair;
     int64_t now_ms;
+    int64_t orphan_before_ms;
     struct tenant *tenants;
     size_t n_tenants;
     int64_t documents;
@@ -278,7 +279,7 @@ found_orphan(void *arg, const struct orphan *o, struct err *err)
         return RC_OK;
     }
     report(ck, ORPHAN, describe_blob(ck, &o->key, o->size));
-    if (ck->repair && o->mtime_ms < ck->now_ms - ck->app->settings.orphan_ms)
+    if (ck->repair && o->mtime_ms < ck->orphan_before_ms)
         rc = orphan_erase(ck->app, o, &erased, err);
     ck->mended[ORPHAN] += erased;
     return rc;
@@ -305,8 +306,7 @@ check_blobs(struct check *ck, struct err *err)
     enum rc rc = orphan_each(&search, err);
 
     if (!rc && ck->repair)
-        rc = blob_sweep_temporary(ck->app->blobs, ck->now_ms - ck->app->settings.orphan_ms,
-                                  &ck->temporary, err);
+        rc = blob_sweep_temporary(ck->app->blobs, ck->orphan_before_ms, &ck->temporary, err);
     return rc;
 }
 
@@ -324,7 +324,7 @@ read_late(struct tx *tx, void *arg, struct err *err)
 {
     struct late *l = arg;
 
-    return purge_due(tx, l->due_ms, PAGE, &l->list, &l->n, err);
+    return purge_due(tx, l->due_ms, INT64_MAX, PAGE, &l->list, &l->n, err);
 }
 
 static enum rc
@@ -346,7 +346,7 @@ erase_late(struct check *ck, int64_t due_ms, struct err *err)
     bool more = true;
 
     while (more)
-        rc = purge_batch(ck->app, due_ms, &round, &more, err);
+        rc = purge_batch(ck->app, due_ms, INT64_MAX, &round, &more, err);
     if (round.erased + round.failed > (size_t)ck->found[OVERDUE]) /* one page was looked at */
         ck->found[OVERDUE] = (int64_t)(round.erased + round.failed);
     ck->mended[OVERDUE] = (int64_t)round.erased;
@@ -522,7 +522,11 @@ enum rc
 check_run(struct app *app, bool repair, json_t **ret, struct err *err)
 {
     SCOPED_POOL(pool);
-    struct check ck = {.app = app, .pool = pool, .repair = repair, .now_ms = clock_wall_ms()};
+    struct check ck = {.app = app,
+                       .pool = pool,
+                       .repair = repair,
+                       .now_ms = clock_wall_ms(),
+                       .orphan_before_ms = job_older_than(app->settings.orphan_ms)};
     enum rc rc;
 
     for (int i = 0; i < FAULTS; i++)

@@ -2,6 +2,9 @@
 /*
  * expiry: forgets the answers kept for idempotency keys and the used-up upload URLs, and lays the
  * ballast down again.
+ *
+ *  I1  No answer is forgotten before its time, however the wall clock was set. That a URL was used
+ *      is known for a day longer than it was good, lest setting the clock back revives it.
  */
 #include "jobs/job.h"
 #include "store/idempotency.h"
@@ -10,8 +13,10 @@
 #define BATCH 1000
 #define BATCHES_MAX 20 /* a run; the writer is there for the requests first */
 
+#define DAY_MS ((int64_t)86400000)
+
 struct expiry {
-    int64_t keep_ms;
+    int64_t before_ms;
     int64_t removed; /* by the last batch */
     int64_t left;
     int64_t waited_ms;
@@ -21,8 +26,9 @@ static enum rc
 expire_answers(struct tx *tx, void *arg, struct err *err)
 {
     struct expiry *e = arg;
+    enum rc rc = idempotency_redate(tx, tx->now_ms + JOB_SLACK_MS, err);
 
-    return idempotency_expire(tx, tx->now_ms - e->keep_ms, BATCH, &e->removed, err);
+    return rc ? rc : idempotency_expire(tx, e->before_ms, BATCH, &e->removed, err);
 }
 
 static enum rc
@@ -30,17 +36,17 @@ forget_urls(struct tx *tx, void *arg, struct err *err)
 {
     struct expiry *e = arg;
 
-    return object_forget_urls(tx, BATCH, &e->removed, err);
+    return object_forget_urls(tx, e->before_ms, BATCH, &e->removed, err);
 }
 
 static enum rc
 count_left(struct tx *tx, void *arg, struct err *err)
 {
     struct expiry *e = arg;
-    int64_t before_ms = tx->now_ms - e->keep_ms, oldest_ms = before_ms;
-    enum rc rc = idempotency_backlog(tx, before_ms, &e->left, &oldest_ms, err);
+    int64_t oldest_ms = e->before_ms;
+    enum rc rc = idempotency_backlog(tx, e->before_ms, &e->left, &oldest_ms, err);
 
-    e->waited_ms = before_ms - oldest_ms;
+    e->waited_ms = e->before_ms - oldest_ms;
     return rc;
 }
 
@@ -64,7 +70,8 @@ run(struct jobs *jobs, struct err *err)
 {
     SCOPED_POOL(pool);
     struct app *app = jobs->service->app;
-    struct expiry e = {.keep_ms = app->settings.idempotency_ms};
+    struct expiry urls = {.before_ms = job_older_than(DAY_MS)};
+    struct expiry e = {.before_ms = job_older_than(app->settings.idempotency_ms)};
     enum rc rc;
 
     if (app->ballast)
@@ -72,7 +79,7 @@ run(struct jobs *jobs, struct err *err)
             app->ballast); /* given up for a delete on a full disk; maybe there is room now */
     rc = repeat(jobs, expire_answers, &e, err);
     if (!rc)
-        rc = repeat(jobs, forget_urls, &e, err);
+        rc = repeat(jobs, forget_urls, &urls, err);
     if (!rc)
         rc = engine_read(app->engine, pool, count_left, &e, err);
     if (!rc)

@@ -14,6 +14,7 @@
 #include "jobs/jobs.h"
 
 #define JOBS_KINDS 6
+#define JOB_SLACK_MS 60000 /* between clocks that agree, for what runs every few seconds */
 
 struct job_kind {
     const char *name;
@@ -64,13 +65,16 @@ void job_backlog(struct jobs *jobs, const struct job_kind *kind, int64_t left, i
  */
 void jobs_note_fatal(struct jobs *jobs, enum rc rc, const struct err *err);
 
+/* What was stored before this is older than `age_ms`, however the wall clock was set. */
+int64_t job_older_than(int64_t age_ms);
+
 /*
- * Erases the next entries due at `due_ms`, up to a batch, and forgets them. *ret_more is false
+ * Erases the next entries due at `due_ms` or after `far_ms`, up to a batch, and forgets them. *ret_more is false
  * when none was left behind them, or none of the batch could be erased. Failures of single
  * entries are counted in `round` and the first is returned once the others are done.
  */
-MUST_CHECK enum rc purge_batch(struct app *app, int64_t due_ms, struct purge_round *round,
-                               bool *ret_more, struct err *err);
+MUST_CHECK enum rc purge_batch(struct app *app, int64_t due_ms, int64_t far_ms,
+                               struct purge_round *round, bool *ret_more, struct err *err);
 
 extern const struct job_kind job_purge;
 extern const struct job_kind job_expiry;

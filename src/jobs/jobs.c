@@ -36,6 +36,12 @@ job_backlog(struct jobs *jobs, const struct job_kind *kind, int64_t left, int64_
     metric_set(metrics_of(jobs), kind->oldest, left > 0 && waited_ms > 0 ? waited_ms / 1000 : 0);
 }
 
+int64_t
+job_older_than(int64_t age_ms)
+{
+    return clock_wall_ms() - age_ms - clock_lead_ms(age_ms);
+}
+
 void
 jobs_note_fatal(struct jobs *jobs, enum rc rc, const struct err *err)
 {
@@ -133,7 +139,7 @@ sweep_leftovers(struct jobs *jobs)
     struct err err = {0};
     size_t removed = 0;
 
-    if (blob_sweep_temporary(jobs->service->app->blobs, clock_wall_ms(), &removed, &err))
+    if (blob_sweep_temporary(jobs->service->app->blobs, INT64_MAX, &removed, &err))
         note_failure(jobs, "sweep", &err);
     metric_add(metrics_of(jobs), METRIC_SWEPT, (int64_t)removed);
 }

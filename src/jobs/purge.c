@@ -5,6 +5,9 @@
  *  I1  The bytes go first: an entry disappears only when nothing is left to erase, so a crash in
  *      between costs one more deletion of an absent blob.
  *
+ *  I2  Setting the wall clock puts no erasure off: entries from before a step back are judged by
+ *      the clock as it would stand without it, and an entry due later than any can be is due.
+ *
  * Entries whose bytes cannot be erased stay due. They gather at the head of the queue (it is
  * ordered by due time), so a batch begins behind those that have failed already: `skip` counts
  * them. When a whole batch fails the run ends, and the next goes on behind it; past the end of
@@ -20,6 +23,7 @@
 
 struct due_read {
     int64_t due_ms;
+    int64_t far_ms;
     int64_t max;
     struct purge *list;
     size_t n;
@@ -30,7 +34,7 @@ read_due(struct tx *tx, void *arg, struct err *err)
 {
     struct due_read *r = arg;
 
-    return purge_due(tx, r->due_ms, r->max, &r->list, &r->n, err);
+    return purge_due(tx, r->due_ms, r->far_ms, r->max, &r->list, &r->n, err);
 }
 
 struct erased {
@@ -81,11 +85,11 @@ erase_each(struct app *app, const struct purge *list, size_t n, struct erased *r
 }
 
 enum rc
-purge_batch(struct app *app, int64_t due_ms, struct purge_round *round, bool *ret_more,
-            struct err *err)
+purge_batch(struct app *app, int64_t due_ms, int64_t far_ms, struct purge_round *round,
+            bool *ret_more, struct err *err)
 {
     SCOPED_POOL(pool);
-    struct due_read due = {.due_ms = due_ms, .max = (int64_t)round->skip + BATCH};
+    struct due_read due = {.due_ms = due_ms, .far_ms = far_ms, .max = (int64_t)round->skip + BATCH};
     struct erased erased = {.list = MEM_ARRAY(pool, const struct purge *, BATCH)};
     size_t failed = 0, begin;
     struct err unsaved = {0};
@@ -118,6 +122,8 @@ purge_batch(struct app *app, int64_t due_ms, struct purge_round *round, bool *re
 }
 
 struct backlog {
+    int64_t due_ms;
+    int64_t far_ms;
     int64_t waiting;
     int64_t due;
     int64_t oldest_ms;
@@ -127,38 +133,38 @@ static enum rc
 read_backlog(struct tx *tx, void *arg, struct err *err)
 {
     struct backlog *b = arg;
-    enum rc rc = purge_backlog(tx, tx->now_ms, &b->waiting, &b->due, &b->oldest_ms, err);
 
-    b->oldest_ms = tx->now_ms - b->oldest_ms;
-    return rc;
+    return purge_backlog(tx, b->due_ms, b->far_ms, &b->waiting, &b->due, &b->oldest_ms, err);
 }
 
 static enum rc
-show_backlog(struct jobs *jobs, struct err *err)
+show_backlog(struct jobs *jobs, int64_t due_ms, int64_t far_ms, struct err *err)
 {
     SCOPED_POOL(pool);
     struct app *app = jobs->service->app;
-    struct backlog b = {0};
+    struct backlog b = {.due_ms = due_ms, .far_ms = far_ms};
     enum rc rc = engine_read(app->engine, pool, read_backlog, &b, err);
 
     if (rc)
         return rc;
     metric_set(&app->metrics, METRIC_PURGE_PENDING, b.waiting);
-    job_backlog(jobs, &job_purge, b.due, b.oldest_ms);
+    job_backlog(jobs, &job_purge, b.due, due_ms - b.oldest_ms);
     return RC_OK;
 }
 
 static enum rc
 run(struct jobs *jobs, struct err *err)
 {
-    int64_t now_ms = clock_wall_ms();
+    int64_t longest_ms = jobs->service->app->settings.purge_after_ms + JOB_SLACK_MS;
+    int64_t now_ms = clock_wall_ms(), due_ms = now_ms + clock_lag_ms(longest_ms);
     enum rc first = RC_OK, rc;
     bool more = true;
 
     while (more && !jobs_stopping(jobs)) {
         struct err mine = {0};
 
-        rc = purge_batch(jobs->service->app, now_ms, &jobs->purge, &more, &mine);
+        rc = purge_batch(jobs->service->app, due_ms, now_ms + longest_ms, &jobs->purge, &more,
+                         &mine);
         jobs_note_fatal(jobs, rc, &mine);
         if (rc && !first) {
             *err = mine;
@@ -168,10 +174,10 @@ run(struct jobs *jobs, struct err *err)
     if (first) {
         struct err unused;
 
-        (void)show_backlog(jobs, &unused);
+        (void)show_backlog(jobs, due_ms, now_ms + longest_ms, &unused);
         return first;
     }
-    return show_backlog(jobs, err);
+    return show_backlog(jobs, due_ms, now_ms + longest_ms, err);
 }
 
 const struct job_kind job_purge = {

@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-/* retention: removes the audit lines that a workspace need not keep any longer. */
+/*
+ * retention: removes the audit lines that a workspace need not keep any longer.
+ *
+ *  I1  Nothing is removed within an hour of the wall clock being set forward, or of a start after
+ *      which it may have been: so long there is to set a wrong clock right.
+ */
+#include "base/clock.h"
+#include "base/log.h"
 #include "jobs/job.h"
 #include "store/audit_head.h"
 
 #define BATCH 1000
 #define DAY_MS ((int64_t)86400000)
+#define PAUSE_MS 3600000
 
 struct due {
     int64_t workspace;
@@ -87,9 +95,15 @@ static enum rc
 run(struct jobs *jobs, struct err *err)
 {
     SCOPED_POOL(pool);
+    int64_t lead_ms = clock_lead_ms(PAUSE_MS);
     struct survey s;
     enum rc rc = survey(jobs, pool, &s, err);
 
+    if (!rc && s.n > 0 && lead_ms > JOB_SLACK_MS) {
+        log_info("retention waits an hour: the clock may have been set forward by %lld s",
+                 (long long)lead_ms / 1000);
+        return RC_OK;
+    }
     for (size_t i = 0; !rc && i < s.n && !jobs_stopping(jobs); i++)
         rc = trim_all(jobs, &s.list[i], err);
     if (!rc && s.n > 0)

@@ -6,6 +6,7 @@
  *  I1  Bytes without a row are left alone while an upload may be about to name them: until they
  *      are older than settings.orphan_ms, unless they are from before this process. That is told
  *      by their id, which does not depend on how the clock was set meanwhile.
+ *  I2  Setting the wall clock makes nothing older than it is.
  */
 #include "base/clock.h"
 #include "base/crash.h"
@@ -18,6 +19,7 @@
 struct sweep {
     struct jobs *jobs;
     int64_t now_ms;
+    int64_t orphan_before_ms;
     int64_t left; /* could not be removed */
     int64_t waited_ms;
     unsigned seen;
@@ -42,8 +44,7 @@ sweep_temporary(struct sweep *s, struct err *err)
 {
     struct app *app = s->jobs->service->app;
     size_t removed = 0;
-    enum rc rc =
-        blob_sweep_temporary(app->blobs, s->now_ms - app->settings.orphan_ms, &removed, err);
+    enum rc rc = blob_sweep_temporary(app->blobs, s->orphan_before_ms, &removed, err);
 
     metric_add(&app->metrics, METRIC_SWEPT, (int64_t)removed);
     return rc;
@@ -86,7 +87,7 @@ abandon_batch(struct sweep *s, bool *ret_more, struct err *err)
 {
     SCOPED_POOL(pool);
     struct app *app = s->jobs->service->app;
-    struct stale_read r = {.before_ms = s->now_ms - app->settings.object_ms};
+    struct stale_read r = {.before_ms = job_older_than(app->settings.object_ms)};
     int64_t left_before = s->left;
     enum rc rc = engine_read(app->engine, pool, read_stale, &r, err);
 
@@ -104,9 +105,17 @@ abandon_batch(struct sweep *s, bool *ret_more, struct err *err)
 }
 
 static enum rc
+redate(struct tx *tx, void *arg, struct err *err)
+{
+    (void)arg;
+    return object_redate(tx, tx->now_ms + JOB_SLACK_MS, err);
+}
+
+static enum rc
 abandon_stale(struct sweep *s, struct err *err)
 {
-    enum rc rc = RC_OK;
+    SCOPED_POOL(pool);
+    enum rc rc = engine_write(s->jobs->service->app->engine, 0, pool, redate, NULL, err);
     bool more = true;
 
     while (!rc && more && !jobs_stopping(s->jobs)) {
@@ -120,11 +129,10 @@ static enum rc
 is_old(void *arg, const struct orphan *blob, bool *ret, struct err *err)
 {
     struct sweep *s = arg;
-    int64_t before_ms = s->now_ms - s->jobs->service->app->settings.orphan_ms;
 
     if (++s->seen % BATCH == 0)
         jobs_breathe(s->jobs);
-    *ret = blob->mtime_ms < before_ms ||
+    *ret = blob->mtime_ms < s->orphan_before_ms ||
            memcmp(&blob->key.id, &s->jobs->started, sizeof(struct id)) < 0;
     return jobs_stopping(s->jobs) ? err_set(err, RC_BUSY, "stopping") : RC_OK;
 }
@@ -165,7 +173,9 @@ sweep_orphans(struct sweep *s, struct err *err)
 static enum rc
 run(struct jobs *jobs, struct err *err)
 {
-    struct sweep s = {.jobs = jobs, .now_ms = clock_wall_ms()};
+    struct sweep s = {.jobs = jobs,
+                      .now_ms = clock_wall_ms(),
+                      .orphan_before_ms = job_older_than(jobs->service->app->settings.orphan_ms)};
     enum rc rc;
 
     rc = sweep_temporary(&s, err);

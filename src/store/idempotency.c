@@ -12,6 +12,8 @@ static const struct sql write_one =
 static const struct sql expire =
     SQL("DELETE FROM idempotency WHERE (workspace_id, key_hash) IN"
         " (SELECT workspace_id, key_hash FROM idempotency WHERE completed_at < $1 LIMIT $2)");
+static const struct sql redate =
+    SQL("UPDATE idempotency SET completed_at = $1 WHERE completed_at > $2");
 static const struct sql backlog =
     SQL("SELECT count(*), min(completed_at) FROM idempotency WHERE completed_at < $1");
 
@@ -54,6 +56,12 @@ enum rc
 idempotency_expire(struct tx *tx, int64_t before_ms, int64_t max, int64_t *ret_n, struct err *err)
 {
     return db_exec(tx->conn, &expire, DB_ARGS(db_int(before_ms), db_int(max)), ret_n, err);
+}
+
+enum rc
+idempotency_redate(struct tx *tx, int64_t far_ms, struct err *err)
+{
+    return db_exec(tx->conn, &redate, DB_ARGS(db_int(tx->now_ms), db_int(far_ms)), NULL, err);
 }
 
 enum rc

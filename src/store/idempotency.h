@@ -26,6 +26,9 @@ MUST_CHECK enum rc idempotency_write(struct tx *tx, int64_t workspace,
 MUST_CHECK enum rc idempotency_expire(struct tx *tx, int64_t before_ms, int64_t max, int64_t *ret_n,
                                       struct err *err);
 
+/* Answers that claim to be from after `far_ms`, when the clock was ahead, count as new. */
+MUST_CHECK enum rc idempotency_redate(struct tx *tx, int64_t far_ms, struct err *err);
+
 /* How many answers were completed before `before_ms`, and when the oldest of them was. */
 MUST_CHECK enum rc idempotency_backlog(struct tx *tx, int64_t before_ms, int64_t *ret_n,
                                        int64_t *ret_oldest_ms, struct err *err);

@@ -16,6 +16,7 @@ static const struct sql each =
 static const struct sql stale =
     SQL("SELECT " COLUMNS ", workspace_id FROM object WHERE created_at < $1"
         " ORDER BY created_at LIMIT $2");
+static const struct sql redate = SQL("UPDATE object SET created_at = $1 WHERE created_at > $2");
 static const struct sql use_url =
     SQL("INSERT INTO upload_used (workspace_id, id, expires_at) VALUES ($1, $2, $3)"
         " ON CONFLICT (workspace_id, id) DO NOTHING");
@@ -117,6 +118,12 @@ object_stale(struct tx *tx, int64_t before_ms, int64_t max, struct stale_object 
 }
 
 enum rc
+object_redate(struct tx *tx, int64_t far_ms, struct err *err)
+{
+    return db_exec(tx->conn, &redate, DB_ARGS(db_int(tx->now_ms), db_int(far_ms)), NULL, err);
+}
+
+enum rc
 object_use_url(struct tx *tx, int64_t workspace, const struct id *id, int64_t expires_ms,
                struct err *err)
 {
@@ -130,7 +137,7 @@ object_use_url(struct tx *tx, int64_t workspace, const struct id *id, int64_t ex
 }
 
 enum rc
-object_forget_urls(struct tx *tx, int64_t max, int64_t *ret_n, struct err *err)
+object_forget_urls(struct tx *tx, int64_t before_ms, int64_t max, int64_t *ret_n, struct err *err)
 {
-    return db_exec(tx->conn, &forget_urls, DB_ARGS(db_int(tx->now_ms), db_int(max)), ret_n, err);
+    return db_exec(tx->conn, &forget_urls, DB_ARGS(db_int(before_ms), db_int(max)), ret_n, err);
 }

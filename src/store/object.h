@@ -40,10 +40,14 @@ struct stale_object {
 MUST_CHECK enum rc object_stale(struct tx *tx, int64_t before_ms, int64_t max,
                                 struct stale_object **ret, size_t *ret_n, struct err *err);
 
+/* Objects that claim to be from after `far_ms`, when the clock was ahead, count as new. */
+MUST_CHECK enum rc object_redate(struct tx *tx, int64_t far_ms, struct err *err);
+
 /* Marks the signed upload URL `id` as used; BAD_SIGNATURE when it was already. */
 MUST_CHECK enum rc object_use_url(struct tx *tx, int64_t workspace, const struct id *id,
                                   int64_t expires_ms, struct err *err);
-/* Forgets used URLs that have expired; tells how many. */
-MUST_CHECK enum rc object_forget_urls(struct tx *tx, int64_t max, int64_t *ret_n, struct err *err);
+/* Forgets up to `max` used URLs that expired before `before_ms`; tells how many. */
+MUST_CHECK enum rc object_forget_urls(struct tx *tx, int64_t before_ms, int64_t max, int64_t *ret_n,
+                                      struct err *err);
 
 #endif

@@ -20,9 +20,12 @@ static const struct sql remove_one =
 static const struct sql promise =
     SQL("UPDATE purge SET key_hash = $3, fingerprint = $4, answer = $5"
         " WHERE workspace_id = $1 AND blob_id = $2 AND key_hash IS NULL");
+/* two ranges of one index, which an OR would read from end to end */
 static const struct sql due =
-    SQL("SELECT " COLUMNS " FROM purge WHERE due_at <= $1 ORDER BY due_at LIMIT $2");
-static const struct sql backlog = SQL("SELECT count(*), min(due_at) FROM purge WHERE due_at <= $1");
+    SQL("SELECT " COLUMNS " FROM purge WHERE due_at <= $1 UNION ALL"
+        " SELECT " COLUMNS " FROM purge WHERE due_at > $2 ORDER BY due_at LIMIT $3");
+static const struct sql backlog =
+    SQL("SELECT count(*), min(due_at) FROM purge WHERE due_at <= $1 OR due_at > $2");
 static const struct sql waiting = SQL("SELECT count(*) FROM purge");
 static const struct sql by_blob =
     SQL("SELECT 1 FROM purge WHERE workspace_id = $1 AND blob_id = $2");
@@ -107,8 +110,8 @@ purge_done(struct tx *tx, int64_t workspace, const struct id *blob_id, bool *ret
 }
 
 enum rc
-purge_due(struct tx *tx, int64_t now_ms, int64_t max, struct purge **ret, size_t *ret_n,
-          struct err *err)
+purge_due(struct tx *tx, int64_t now_ms, int64_t far_ms, int64_t max, struct purge **ret,
+          size_t *ret_n, struct err *err)
 {
     SCOPED(db_cursor) c = NULL;
     struct purge *list = MEM_ARRAY(tx->pool, struct purge, max + 1);
@@ -116,7 +119,7 @@ purge_due(struct tx *tx, int64_t now_ms, int64_t max, struct purge **ret, size_t
     size_t n = 0;
     enum rc rc;
 
-    rc = db_query(tx->conn, &due, DB_ARGS(db_int(now_ms), db_int(max)), &c, err);
+    rc = db_query(tx->conn, &due, DB_ARGS(db_int(now_ms), db_int(far_ms), db_int(max)), &c, err);
     while (!rc && (rc = db_next(c, &row, err)) == RC_OK && row)
         read_row(c, &list[n++]);
     *ret = list;
@@ -125,7 +128,7 @@ purge_due(struct tx *tx, int64_t now_ms, int64_t max, struct purge **ret, size_t
 }
 
 enum rc
-purge_backlog(struct tx *tx, int64_t now_ms, int64_t *ret_waiting, int64_t *ret_due,
+purge_backlog(struct tx *tx, int64_t now_ms, int64_t far_ms, int64_t *ret_waiting, int64_t *ret_due,
               int64_t *ret_oldest_ms, struct err *err)
 {
     SCOPED(db_cursor) all = NULL;
@@ -134,7 +137,7 @@ purge_backlog(struct tx *tx, int64_t now_ms, int64_t *ret_waiting, int64_t *ret_
 
     rc = db_query_one(tx->conn, &waiting, DB_NO_ARGS, &all, err);
     if (!rc)
-        rc = db_query_one(tx->conn, &backlog, DB_ARGS(db_int(now_ms)), &c, err);
+        rc = db_query_one(tx->conn, &backlog, DB_ARGS(db_int(now_ms), db_int(far_ms)), &c, err);
     if (rc)
         return rc;
     *ret_waiting = db_col_int(all, 0);

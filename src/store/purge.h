@@ -41,13 +41,17 @@ MUST_CHECK enum rc purge_promise(struct tx *tx, int64_t workspace, const struct 
 MUST_CHECK enum rc purge_done(struct tx *tx, int64_t workspace, const struct id *blob_id,
                               bool *ret_changed, struct err *err);
 
-/* Up to `max` entries due at `now_ms`, oldest first, in tx->pool. */
-MUST_CHECK enum rc purge_due(struct tx *tx, int64_t now_ms, int64_t max, struct purge **ret,
-                             size_t *ret_n, struct err *err);
+/*
+ * Up to `max` entries due at `now_ms`, oldest first, in tx->pool. So are those due after `far_ms`:
+ * nothing is put off for so long, they were scheduled while the clock was ahead.
+ */
+MUST_CHECK enum rc purge_due(struct tx *tx, int64_t now_ms, int64_t far_ms, int64_t max,
+                             struct purge **ret, size_t *ret_n, struct err *err);
 
-/* How many wait in all; how many are due at `now_ms`, and since when (now_ms when none). */
-MUST_CHECK enum rc purge_backlog(struct tx *tx, int64_t now_ms, int64_t *ret_waiting,
-                                 int64_t *ret_due, int64_t *ret_oldest_ms, struct err *err);
+/* How many wait in all; how many are due as above, and since when (now_ms when none). */
+MUST_CHECK enum rc purge_backlog(struct tx *tx, int64_t now_ms, int64_t far_ms,
+                                 int64_t *ret_waiting, int64_t *ret_due, int64_t *ret_oldest_ms,
+                                 struct err *err);
 
 /* True when the blob is scheduled. */
 MUST_CHECK enum rc purge_has_blob(struct tx *tx, int64_t workspace, const struct id *blob_id,

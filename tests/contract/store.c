@@ -333,10 +333,9 @@ test_used_urls(void **state)
     EXPECT(RC_OK, object_use_url(TX, WS, &id, s->tx.now_ms, ERR));
     EXPECT(RC_BAD_SIGNATURE, object_use_url(TX, WS, &id, s->tx.now_ms, ERR));
     EXPECT(RC_OK, object_use_url(TX, OTHER, &id, s->tx.now_ms + 5, ERR));
-    EXPECT(RC_OK, object_forget_urls(TX, 10, &n, ERR));
+    EXPECT(RC_OK, object_forget_urls(TX, s->tx.now_ms, 10, &n, ERR));
     assert_int_equal(n, 0);
-    s->tx.now_ms += 1;
-    EXPECT(RC_OK, object_forget_urls(TX, 10, &n, ERR));
+    EXPECT(RC_OK, object_forget_urls(TX, s->tx.now_ms + 1, 10, &n, ERR));
     assert_int_equal(n, 1);
 }
 
@@ -363,13 +362,19 @@ test_purge(void **state)
     EXPECT(RC_OK, purge_of_document(TX, WS, &p.document_id, &back, ERR));
     assert_true(back.hard && back.due_ms == 100 && back.size_bytes == 4);
     EXPECT(RC_NOT_FOUND, purge_of_document(TX, OTHER, &p.document_id, &back, ERR));
-    EXPECT(RC_OK, purge_due(TX, 99, 10, &due, &n, ERR));
+    EXPECT(RC_OK, purge_due(TX, 99, INT64_MAX, 10, &due, &n, ERR));
     assert_int_equal(n, 0);
-    EXPECT(RC_OK, purge_due(TX, 100, 10, &due, &n, ERR));
+    EXPECT(RC_OK, purge_due(TX, 100, INT64_MAX, 10, &due, &n, ERR));
     assert_true(n == 1 && id_equal(&due[0].blob_id, &p.blob_id) && due[0].workspace == WS);
-    EXPECT(RC_OK, purge_backlog(TX, 99, &waiting, &overdue, &oldest, ERR));
+    EXPECT(RC_OK, purge_due(TX, 50, 100, 10, &due, &n, ERR));
+    assert_int_equal(n, 0);
+    EXPECT(RC_OK, purge_due(TX, 50, 99, 10, &due, &n, ERR)); /* later than can be: due */
+    assert_int_equal(n, 1);
+    EXPECT(RC_OK, purge_backlog(TX, 50, 99, &waiting, &overdue, &oldest, ERR));
+    assert_true(waiting == 1 && overdue == 1 && oldest == 100);
+    EXPECT(RC_OK, purge_backlog(TX, 99, INT64_MAX, &waiting, &overdue, &oldest, ERR));
     assert_true(waiting == 1 && overdue == 0 && oldest == 99);
-    EXPECT(RC_OK, purge_backlog(TX, 500, &waiting, &overdue, &oldest, ERR));
+    EXPECT(RC_OK, purge_backlog(TX, 500, INT64_MAX, &waiting, &overdue, &oldest, ERR));
     assert_true(waiting == 1 && overdue == 1 && oldest == 100);
     EXPECT(RC_OK, purge_done(TX, OTHER, &p.blob_id, &changed, ERR));
     assert_false(changed);

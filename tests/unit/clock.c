@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* clock: RFC 3339 in and out, the day's end, and the two clocks. */
+/* clock: RFC 3339 in and out, the day's end, the two clocks, and setting one of them. */
 #include "support.h"
+
+#include "set_clock.h"
 
 #define DAY 86400000
 
@@ -158,13 +160,83 @@ test_clocks(void **state)
     }
 }
 
+/* The clocks are read one after the other, on a busy machine: milliseconds say nothing. */
+static void
+moved(int64_t window_ms, int64_t lead_s, int64_t lag_s)
+{
+    assert_int_equal((clock_lead_ms(window_ms) + 500) / 1000, lead_s);
+    assert_int_equal((clock_lag_ms(window_ms) + 500) / 1000, lag_s);
+}
+
+static void
+test_steps(void **state)
+{
+    (void)state;
+    clock_set_ms = 0;
+    (void)clock_wall_ms();
+    clock_passed_ms += 2 * (int64_t)DAY;
+    moved(DAY, 0, 0);
+    clock_passed_ms += 10 * (int64_t)DAY; /* time that passes is no step */
+    moved(DAY, 0, 0);
+    clock_set_ms = 3600000;
+    moved(DAY, 3600, 0);
+    clock_passed_ms += 7200000;
+    moved(3600000, 0, 0); /* longer ago than that */
+    moved(DAY, 3600, 0);
+    clock_set_ms = 0; /* back again: what is from before seems as old as it is */
+    moved(3600000, 0, 3600);
+    moved(DAY, 0, 3600);
+    clock_passed_ms += 7200000;
+    moved(3600000, 0, 0);
+    clock_set_ms = -2 * DAY;
+    moved(3600000, 0, 2 * DAY / 1000);
+    moved(DAY, 0, 2 * DAY / 1000 + 3600);
+    clock_passed_ms += 2 * (int64_t)DAY;
+    moved(DAY, 0, 0);
+}
+
+/* More of them than are remembered one by one: what is told may be too much, never too little. */
+static void
+test_many_steps(void **state)
+{
+    (void)state;
+    (void)clock_wall_ms();
+    clock_passed_ms += 2 * (int64_t)DAY;
+    clock_set_ms = -5000000;
+    (void)clock_wall_ms();
+    for (int i = 1; i <= 100; i++) {
+        clock_set_ms = i * 10000;
+        clock_passed_ms += 1000;
+        (void)clock_wall_ms();
+    }
+    moved(DAY, 6000, 0);
+    moved(4500, 50, 0); /* the newest are remembered as they were */
+    clock_set_ms = -5000000;
+    moved(DAY, 0, 6000);
+    clock_passed_ms += 2 * (int64_t)DAY;
+    moved(DAY, 0, 0);
+}
+
+static void
+test_resume(void **state)
+{
+    (void)state;
+    clock_resume(clock_wall_ms() + 50000); /* nothing is from the future: it is no measure */
+    moved(DAY, 0, 0);
+    clock_resume(clock_wall_ms() - 50000);
+    moved(DAY, 50, 0);
+    clock_passed_ms += 2 * (int64_t)DAY;
+    moved(DAY, 0, 0);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_format),     cmocka_unit_test(test_parse),
         cmocka_unit_test(test_round_trip), cmocka_unit_test(test_next_day),
-        cmocka_unit_test(test_clocks),
+        cmocka_unit_test(test_clocks),     cmocka_unit_test(test_many_steps),
+        cmocka_unit_test(test_steps),      cmocka_unit_test(test_resume),
     };
 
     return cmocka_run_group_tests_name("clock", tests, NULL, NULL);

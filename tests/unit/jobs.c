@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* jobs: each kind of job, and how they start and end. */
+/* jobs: each kind of job, how they start and end, and what setting the clock does to them. */
 #include "jobs_world.h"
 
+#include "set_clock.h"
 #include "store/idempotency.h"
+
+#define DAY_MS ((int64_t)86400000)
 
 static int64_t
 metric(struct world *w, enum metric which)
@@ -26,7 +29,7 @@ erases_what_is_due(void **state)
     struct id due = put_blob(w, "abc", &info), later = put_blob(w, "def", &info);
 
     schedule(w, &due, NOW - 1000);
-    schedule(w, &later, NOW + HOUR_MS);
+    schedule(w, &later, NOW + w->app.settings.purge_after_ms);
     assert_int_equal(run_kind(w, &job_purge), RC_OK);
     assert_false(has_blob(w, &due));
     assert_true(has_blob(w, &later));
@@ -102,7 +105,7 @@ write_answers(struct tx *tx, void *arg, struct err *err)
         r.completed_ms = tx->now_ms - (i ? 2 * HOUR_MS : 0);
         rc = idempotency_write(tx, a->workspace, key, &r, err);
         if (!rc)
-            rc = object_use_url(tx, a->workspace, &url, tx->now_ms - 1, err);
+            rc = object_use_url(tx, a->workspace, &url, tx->now_ms - 25 * HOUR_MS, err);
     }
     return rc;
 }
@@ -256,6 +259,162 @@ starts_clean_and_flushes_at_the_end(void **state)
     assert_int_equal(kept.used, 1);
 }
 
+/* The clock is right, and no step of an earlier case is remembered. */
+static void
+settle_clock(void)
+{
+    clock_set_ms = 0;
+    (void)clock_wall_ms();
+    clock_passed_ms += 3 * DAY_MS;
+}
+
+static void
+a_step_back_puts_no_erasure_off(void **state)
+{
+    struct world *w = *state;
+    int64_t after_ms = w->app.settings.purge_after_ms;
+    struct blob_info info;
+    struct id early = put_blob(w, "abc", &info), late = put_blob(w, "def", &info), strange, fresh;
+
+    settle_clock();
+    schedule(w, &early, NOW + after_ms);
+    clock_passed_ms += after_ms / 3;
+    clock_set_ms = -after_ms / 3; /* too little to show in the due time */
+    schedule(w, &late, NOW + after_ms);
+    clock_passed_ms += after_ms / 3;
+    clock_set_ms -= after_ms / 3;
+    assert_int_equal(run_kind(w, &job_purge), RC_OK);
+    assert_true(has_blob(w, &early) && has_blob(w, &late));
+    clock_passed_ms += after_ms / 3 + 1000;
+    assert_int_equal(run_kind(w, &job_purge), RC_OK);
+    assert_false(has_blob(w, &early));
+    clock_passed_ms += after_ms / 3;
+    assert_int_equal(run_kind(w, &job_purge), RC_OK);
+    assert_false(has_blob(w, &late));
+    settle_clock();
+    strange = put_blob(w, "ghi", &info);
+    fresh = put_blob(w, "jkl", &info);
+    schedule(w, &strange, NOW + 400 * DAY_MS); /* by a process whose clock was ahead */
+    schedule(w, &fresh, NOW + after_ms);
+    assert_int_equal(run_kind(w, &job_purge), RC_OK);
+    assert_false(has_blob(w, &strange));
+    assert_true(has_blob(w, &fresh));
+}
+
+struct kept {
+    int64_t workspace;
+    uint8_t number; /* makes the key */
+    int64_t completed_ms;
+};
+
+static enum rc
+keep_answer(struct tx *tx, void *arg, struct err *err)
+{
+    const struct kept *k = arg;
+    struct idempotency r = {.answer = "x", .answer_len = 1, .completed_ms = k->completed_ms};
+    uint8_t key[SHA256_LEN] = {k->number};
+
+    return idempotency_write(tx, k->workspace, key, &r, err);
+}
+
+static int64_t
+answers_after_expiry(struct world *w)
+{
+    struct answers a = {0};
+
+    assert_int_equal(run_kind(w, &job_expiry), RC_OK);
+    read_tx(w, count_answers, &a);
+    return a.left;
+}
+
+static void
+a_step_forward_expires_no_answer(void **state)
+{
+    struct world *w = *state;
+    struct kept k = {.workspace = w->workspace.number};
+
+    settle_clock();
+    k.completed_ms = NOW;
+    write_tx(w, keep_answer, &k);
+    k.number++;
+    k.completed_ms += 400 * DAY_MS; /* by a clock that was ahead: it counts as new */
+    write_tx(w, keep_answer, &k);
+    clock_set_ms = 2 * DAY_MS;
+    assert_int_equal(answers_after_expiry(w), 2);
+    clock_passed_ms += HOUR_MS - 60000;
+    assert_int_equal(answers_after_expiry(w), 2);
+    clock_passed_ms += 120000;
+    assert_int_equal(answers_after_expiry(w), 0);
+}
+
+static enum rc
+use_url(struct tx *tx, void *arg, struct err *err)
+{
+    struct id url = id_new();
+
+    return object_use_url(tx, ((struct world *)arg)->workspace.number, &url, tx->now_ms, err);
+}
+
+static void
+a_used_url_is_known_for_a_day_longer(void **state)
+{
+    struct world *w = *state;
+
+    settle_clock();
+    write_tx(w, use_url, w);
+    clock_set_ms = 2 * DAY_MS;
+    assert_int_equal(answers_after_expiry(w), 1);
+    clock_passed_ms += DAY_MS - 60000;
+    assert_int_equal(answers_after_expiry(w), 1);
+    clock_passed_ms += 120000;
+    assert_int_equal(answers_after_expiry(w), 0);
+}
+
+static void
+a_step_forward_makes_nothing_old(void **state)
+{
+    struct world *w = *state;
+    struct blob_info info;
+    struct id object, arriving;
+
+    settle_clock();
+    object = put_object(w, "obj", 0);
+    (void)put_object(w, "from the future", -400 * DAY_MS);
+    arriving = put_blob(w, "no row yet", &info);
+    age_blob(w, &arriving, 0);
+    clock_set_ms = DAY_MS;
+    assert_int_equal(run_kind(w, &job_sweep), RC_OK);
+    assert_int_equal(audit_lines(w, "delete"), 0);
+    assert_true(has_blob(w, &object) && has_blob(w, &arriving));
+    clock_passed_ms += HOUR_MS + 1000;
+    assert_int_equal(run_kind(w, &job_sweep), RC_OK);
+    assert_int_equal(audit_lines(w, "delete"), 2);
+    assert_false(has_blob(w, &arriving));
+}
+
+static void
+retention_waits_after_a_step_forward(void **state)
+{
+    struct world *w = *state;
+    int64_t days = 365;
+
+    settle_clock();
+    write_tx(w, append_old_line, w);
+    write_tx(w, age_audit, &days);
+    clock_set_ms = 400 * DAY_MS;
+    assert_int_equal(run_kind(w, &job_retention), RC_OK);
+    assert_int_equal(audit_lines(w, "create"), 1);
+    clock_set_ms = 0;
+    clock_passed_ms += 120000;
+    assert_int_equal(run_kind(w, &job_retention), RC_OK);
+    assert_int_equal(audit_lines(w, "create"), 1);
+    clock_set_ms = 400 * DAY_MS; /* and stays there */
+    (void)NOW;
+    clock_passed_ms += HOUR_MS + 1000;
+    assert_int_equal(run_kind(w, &job_retention), RC_OK);
+    assert_int_equal(audit_lines(w, "create"), 0);
+}
+
 int
 main(void)
 {
@@ -268,6 +427,11 @@ main(void)
         CASE(sweeps_orphans_only),
         CASE(trims_old_audit_lines),
         CASE(starts_clean_and_flushes_at_the_end),
+        CASE(a_step_back_puts_no_erasure_off),
+        CASE(a_step_forward_expires_no_answer),
+        CASE(a_used_url_is_known_for_a_day_longer),
+        CASE(a_step_forward_makes_nothing_old),
+        CASE(retention_waits_after_a_step_forward),
     };
 
     return cmocka_run_group_tests_name("jobs", cases, NULL, NULL);

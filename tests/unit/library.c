@@ -282,7 +282,7 @@ test_abandon(void **state)
     EXPECT(RC_NOT_FOUND, object_read(TX, WS, "a", &none, ERR));
     check_usage(s, 0, 0, 100);
     check_last_line(s, "delete", "uploads", "{\"storage_path\":\"a\"}");
-    EXPECT(RC_OK, purge_due(TX, s->tx.now_ms, 10, &due, &n, ERR));
+    EXPECT(RC_OK, purge_due(TX, s->tx.now_ms, INT64_MAX, 10, &due, &n, ERR));
     assert_int_equal(n, 1);
     assert_false(due[0].has_document);
     EXPECT(RC_OK, library_purged(TX, ME, &due[0], ERR));
