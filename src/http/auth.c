@@ -102,27 +102,29 @@ remember(struct auth *a, const struct known_key *k)
 static enum rc
 load_fn(struct tx *tx, void *arg, struct err *err)
 {
-    struct known_key *k = arg;
+    struct known_key *k = arg, decoy;
     enum rc rc = api_key_by_handle(tx, k->handle, &k->key, err);
 
+    if (rc == RC_NOT_FOUND) {
+        /* a key of nobody has to take as long as one whose secret is wrong */
+        rc = api_key_any(tx, &decoy.key, err);
+        if (!rc)
+            rc = workspace_by_number(tx, decoy.key.workspace, &decoy.workspace, err);
+        return rc ? rc : RC_NOT_FOUND;
+    }
     return rc ? rc : workspace_by_number(tx, k->key.workspace, &k->workspace, err);
 }
 
 static enum rc
 load(struct auth *a, TALLOC_CTX *pool, const char *handle, struct known_key *ret, struct err *err)
 {
-    enum rc rc;
-
     memset(ret, 0, sizeof(*ret));
     memcpy(ret->handle, handle, KEY_HANDLE_LEN);
     ret->loaded_ms = clock_mono_ms();
     pthread_mutex_lock(&a->lock);
     ret->generation = a->generation; /* before reading: a change in between makes it stale */
     pthread_mutex_unlock(&a->lock);
-    rc = engine_read(a->app->engine, pool, load_fn, ret, err);
-    if (!rc)
-        remember(a, ret);
-    return rc;
+    return engine_read(a->app->engine, pool, load_fn, ret, err);
 }
 
 /* The key in the headers: Bearer, X-API-Key, or both when they agree. NULL: none. */
@@ -145,25 +147,38 @@ header_key(const struct request *rq, const char **ret, struct err *err)
     return RC_OK;
 }
 
+/* What is remembered serves only those who know the secret: to others it would tell of the key. */
+static enum rc
+find(struct auth *a, TALLOC_CTX *pool, const char *handle, const uint8_t mac[SHA256_LEN],
+     struct known_key *ret, struct err *err)
+{
+    enum rc rc;
+
+    if (recall(a, pool, handle, ret) && crypto_equal(mac, ret->key.secret_mac, SHA256_LEN))
+        return RC_OK;
+    rc = load(a, pool, handle, ret, err);
+    if (rc)
+        return rc == RC_NOT_FOUND ? err_set(err, RC_BAD_KEY, "unknown key") : rc;
+    if (!crypto_equal(mac, ret->key.secret_mac, SHA256_LEN))
+        return err_set(err, RC_BAD_KEY, "wrong secret");
+    remember(a, ret);
+    return RC_OK;
+}
+
 static enum rc
 prove(struct auth *a, struct request *rq, const char *text, struct known_key *ret, struct err *err)
 {
     uint8_t mac[SHA256_LEN];
     struct key_text key;
-    enum rc rc = RC_OK;
+    enum rc rc;
 
     if (!key_text_parse(text, &key))
         return err_set(err, RC_BAD_KEY, "malformed key");
     key_text_mac(a->app->secret.key_pepper, &key, mac);
-    if (!recall(a, rq->pool, key.handle, ret))
-        rc = load(a, rq->pool, key.handle, ret, err);
+    rc = find(a, rq->pool, key.handle, mac, ret, err);
     explicit_bzero(&key, sizeof(key));
-    if (rc == RC_NOT_FOUND)
-        return err_set(err, RC_BAD_KEY, "unknown key");
     if (rc)
         return rc;
-    if (!crypto_equal(mac, ret->key.secret_mac, SHA256_LEN))
-        return err_set(err, RC_BAD_KEY, "wrong secret");
     if (ret->key.revoked_ms >= 0 || (ret->key.expires_ms >= 0 && ret->key.expires_ms <= rq->now_ms))
         return err_set(err, RC_BAD_KEY, "revoked or expired key");
     return RC_OK;

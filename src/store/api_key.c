@@ -16,6 +16,7 @@ static const struct sql insert_handle =
 static const struct sql by_handle =
     SQL("SELECT " COLUMNS " FROM api_key_handle h JOIN api_key k"
         " ON k.workspace_id = h.workspace_id AND k.id = h.key_id WHERE h.handle = $1");
+static const struct sql any = SQL("SELECT " COLUMNS " FROM api_key k LIMIT 1");
 static const struct sql by_id =
     SQL("SELECT " COLUMNS " FROM api_key k WHERE k.workspace_id = $1 AND k.id = $2");
 static const struct sql revoke = SQL("UPDATE api_key SET revoked_at = $3"
@@ -76,6 +77,17 @@ api_key_by_handle(struct tx *tx, const char *handle, struct api_key *ret, struct
 {
     SCOPED(db_cursor) c = NULL;
     enum rc rc = db_query_one(tx->conn, &by_handle, DB_ARGS(db_text(handle)), &c, err);
+
+    if (!rc)
+        read_row(c, tx->pool, ret);
+    return rc;
+}
+
+enum rc
+api_key_any(struct tx *tx, struct api_key *ret, struct err *err)
+{
+    SCOPED(db_cursor) c = NULL;
+    enum rc rc = db_query_one(tx->conn, &any, DB_NO_ARGS, &c, err);
 
     if (!rc)
         read_row(c, tx->pool, ret);

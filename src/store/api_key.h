@@ -27,6 +27,8 @@ MUST_CHECK enum rc api_key_insert(struct tx *tx, const struct api_key *k, const 
 /* NOT_FOUND when no key has the handle. */
 MUST_CHECK enum rc api_key_by_handle(struct tx *tx, const char *handle, struct api_key *ret,
                                      struct err *err);
+/* Any key, for doing as much for one that is not there as for one that is. NOT_FOUND: none. */
+MUST_CHECK enum rc api_key_any(struct tx *tx, struct api_key *ret, struct err *err);
 MUST_CHECK enum rc api_key_read(struct tx *tx, int64_t workspace, const struct id *id,
                                 struct api_key *ret, struct err *err);
 
