@@ -21,6 +21,7 @@ struct engine {
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t wake;
     struct lanes *lanes;
+    struct waiter *empties_log; /* NULL: nobody waits for that */
     bool stopping;
     bool dead;
 
@@ -154,24 +155,78 @@ run_batch(struct engine *en, struct work **batch, size_t n)
         engine_fail(en, &again);
 }
 
+/* A caller that waits for the writer. */
+struct waiter {
+    pthread_mutex_t lock;
+    pthread_cond_t done;
+    bool is_done;
+    enum rc rc;
+    struct err err;
+    enum rc (*fn)(struct tx *tx, void *arg, struct err *err);
+    void *arg;
+};
+
+static void
+waiter_done(void *arg, enum rc rc, const struct err *err)
+{
+    struct waiter *wt = arg;
+
+    pthread_mutex_lock(&wt->lock);
+    wt->rc = rc;
+    if (rc)
+        wt->err = *err;
+    wt->is_done = true;
+    pthread_cond_signal(&wt->done);
+    pthread_mutex_unlock(&wt->lock);
+}
+
+static void
+waiter_wait(struct waiter *wt)
+{
+    pthread_mutex_lock(&wt->lock);
+    while (!wt->is_done)
+        pthread_cond_wait(&wt->done, &wt->lock);
+    pthread_mutex_unlock(&wt->lock);
+    pthread_mutex_destroy(&wt->lock);
+    pthread_cond_destroy(&wt->done);
+}
+
+static void
+empty_log(struct engine *en, struct waiter *wt)
+{
+    struct err err = {0};
+    enum rc rc = engine_alive(en) ? db_checkpoint(en->writer, &err)
+                                  : err_set(&err, RC_UNAVAILABLE, "the engine has stopped");
+
+    if (rc == RC_IO || rc == RC_COMMIT_UNKNOWN)
+        engine_fail(en, &err); /* a sync that failed would seem to succeed the next time */
+    waiter_done(wt, rc, &err);
+}
+
 static void *
 writer_main(void *arg)
 {
     struct engine *en = arg;
     struct work *batch[BATCH_MAX];
+    struct waiter *empties;
     size_t n;
 
     for (;;) {
         pthread_mutex_lock(&en->lock);
-        while (lanes_waiting(en->lanes) == 0 && !en->stopping)
+        while (lanes_waiting(en->lanes) == 0 && !en->empties_log && !en->stopping)
             pthread_cond_wait(&en->wake, &en->lock);
         n = lanes_take(en->lanes, batch, BATCH_MAX);
+        empties = en->empties_log;
+        en->empties_log = NULL;
         metric_set(en->config.metrics, METRIC_WORKS_WAITING, (int64_t)lanes_waiting(en->lanes));
         pthread_mutex_unlock(&en->lock);
-        if (n == 0)
+        if (empties)
+            empty_log(en, empties);
+        else if (n == 0)
             return NULL;
         if (engine_alive(en)) {
-            run_batch(en, batch, n);
+            if (n > 0)
+                run_batch(en, batch, n);
             continue;
         }
         for (size_t i = 0; i < n; i++) {
@@ -355,37 +410,12 @@ engine_query(struct engine *en, struct work *work, struct err *err)
     return workers_submit(en->queries, &work->job_, err);
 }
 
-/* A caller that waits for its own work. */
-struct waiter {
-    pthread_mutex_t lock;
-    pthread_cond_t done;
-    bool is_done;
-    enum rc rc;
-    struct err err;
-    enum rc (*fn)(struct tx *tx, void *arg, struct err *err);
-    void *arg;
-};
-
 static enum rc
 waiter_fn(struct tx *tx, void *arg, struct err *err)
 {
     struct waiter *wt = arg;
 
     return wt->fn(tx, wt->arg, err);
-}
-
-static void
-waiter_done(void *arg, enum rc rc, const struct err *err)
-{
-    struct waiter *wt = arg;
-
-    pthread_mutex_lock(&wt->lock);
-    wt->rc = rc;
-    if (rc)
-        wt->err = *err;
-    wt->is_done = true;
-    pthread_cond_signal(&wt->done);
-    pthread_mutex_unlock(&wt->lock);
 }
 
 enum rc
@@ -400,12 +430,23 @@ engine_write(struct engine *en, int64_t lane, TALLOC_CTX *pool,
     rc = engine_submit(en, &w, err);
     if (rc)
         return rc;
-    pthread_mutex_lock(&wt.lock);
-    while (!wt.is_done)
-        pthread_cond_wait(&wt.done, &wt.lock);
-    pthread_mutex_unlock(&wt.lock);
-    pthread_mutex_destroy(&wt.lock);
-    pthread_cond_destroy(&wt.done);
+    waiter_wait(&wt);
+    if (wt.rc)
+        *err = wt.err;
+    return wt.rc;
+}
+
+enum rc
+engine_empty_log(struct engine *en, struct err *err)
+{
+    struct waiter wt = {.lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
+
+    pthread_mutex_lock(&en->lock);
+    BUG_ON(en->empties_log || en->stopping);
+    en->empties_log = &wt;
+    pthread_cond_signal(&en->wake);
+    pthread_mutex_unlock(&en->lock);
+    waiter_wait(&wt);
     if (wt.rc)
         *err = wt.err;
     return wt.rc;

@@ -73,6 +73,12 @@ MUST_CHECK enum rc engine_write(struct engine *en, int64_t lane, TALLOC_CTX *poo
                                 enum rc (*fn)(struct tx *tx, void *arg, struct err *err), void *arg,
                                 struct err *err);
 
+/*
+ * Empties the log of the database, where deleted rows stand until they are overwritten. BUSY: a
+ * reader was in the way, try again later. By one thread at a time, and not while it is freed.
+ */
+MUST_CHECK enum rc engine_empty_log(struct engine *en, struct err *err);
+
 /* Reads one consistent state on the calling thread. */
 MUST_CHECK enum rc engine_read(struct engine *en, TALLOC_CTX *pool,
                                enum rc (*fn)(struct tx *tx, void *arg, struct err *err), void *arg,

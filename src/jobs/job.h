@@ -39,10 +39,17 @@ struct purge_round {
     size_t failed;
 };
 
+/* When the log of the database was emptied. */
+struct log_state {
+    int64_t mono_ms;
+    int64_t commits; /* until then */
+};
+
 struct jobs {
     struct service *service;
     struct id started; /* every blob of this process has a greater id */
     struct purge_round purge;
+    struct log_state log;
     struct job_turn turns[JOBS_KINDS]; /* the loop's */
 
     pthread_t thread;

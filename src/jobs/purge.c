@@ -5,7 +5,8 @@
  *  I1  The bytes go first: an entry disappears only when nothing is left to erase, so a crash in
  *      between costs one more deletion of an absent blob.
  *
- *  I2  Setting the wall clock puts no erasure off: entries from before a step back are judged by
+ *  I2  Rows that were deleted stand in the database's log no longer than their bytes may.
+ *  I3  Setting the wall clock puts no erasure off: entries from before a step back are judged by
  *      the clock as it would stand without it, and an entry due later than any can be is due.
  *
  * Entries whose bytes cannot be erased stay due. They gather at the head of the queue (it is
@@ -19,6 +20,7 @@
 #include "jobs/job.h"
 
 #define BATCH 256
+#define EMPTY_LOG_MS 900000
 #define SKIP_MAX 65536 /* entries passed over are read each time: then rather begin again */
 
 struct due_read {
@@ -153,31 +155,50 @@ show_backlog(struct jobs *jobs, int64_t due_ms, int64_t far_ms, struct err *err)
 }
 
 static enum rc
+empty_log(struct jobs *jobs, struct err *err)
+{
+    struct app *app = jobs->service->app;
+    struct log_state next = {.mono_ms = clock_mono_ms(),
+                             .commits = atomic_load(&app->metrics.value[METRIC_COMMITS])};
+    enum rc rc;
+
+    if (next.commits == jobs->log.commits || next.mono_ms - jobs->log.mono_ms < EMPTY_LOG_MS)
+        return RC_OK;
+    rc = engine_empty_log(app->engine, err);
+    if (!rc)
+        jobs->log = next;
+    return rc == RC_BUSY ? RC_OK : rc; /* the next run tries again */
+}
+
+static void
+keep_first(enum rc rc, const struct err *mine, enum rc *first, struct err *err)
+{
+    if (!rc || *first)
+        return;
+    *first = rc;
+    *err = *mine;
+}
+
+static enum rc
 run(struct jobs *jobs, struct err *err)
 {
     int64_t longest_ms = jobs->service->app->settings.purge_after_ms + JOB_SLACK_MS;
-    int64_t now_ms = clock_wall_ms(), due_ms = now_ms + clock_lag_ms(longest_ms);
+    int64_t now_ms = clock_wall_ms(), far_ms = now_ms + longest_ms;
+    int64_t due_ms = now_ms + clock_lag_ms(longest_ms);
     enum rc first = RC_OK, rc;
+    struct err mine = {0};
     bool more = true;
 
     while (more && !jobs_stopping(jobs)) {
-        struct err mine = {0};
-
-        rc = purge_batch(jobs->service->app, due_ms, now_ms + longest_ms, &jobs->purge, &more,
-                         &mine);
+        rc = purge_batch(jobs->service->app, due_ms, far_ms, &jobs->purge, &more, &mine);
         jobs_note_fatal(jobs, rc, &mine);
-        if (rc && !first) {
-            *err = mine;
-            first = rc;
-        }
+        keep_first(rc, &mine, &first, err);
     }
-    if (first) {
-        struct err unused;
-
-        (void)show_backlog(jobs, due_ms, now_ms + longest_ms, &unused);
-        return first;
-    }
-    return show_backlog(jobs, due_ms, now_ms + longest_ms, err);
+    rc = show_backlog(jobs, due_ms, far_ms, &mine);
+    keep_first(rc, &mine, &first, err);
+    rc = empty_log(jobs, &mine);
+    keep_first(rc, &mine, &first, err);
+    return first;
 }
 
 const struct job_kind job_purge = {

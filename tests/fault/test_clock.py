@@ -187,10 +187,15 @@ def test_no_step_between_two_processes_lets_a_key_expire_early(start, clock, ste
 
 # ---- deleted bytes ----
 
+def name_of(marker):
+    """The name of the document that has these bytes, as it stands in its row."""
+    return marker.hex().encode()
+
+
 def delete_new(api, hard=False):
     """Sends bytes, registers and deletes them; the bytes."""
     marker = secrets.token_bytes(64)
-    document = api.new_bytes(marker, name=f"gone {marker[:16].hex()}")
+    document = api.new_bytes(marker, name=name_of(marker).decode())
     api.delete(f"/v1/documents/{document['id']}" + ("?hard=true" if hard else ""), expect=204)
     return marker
 
@@ -230,22 +235,32 @@ def test_no_lasting_step_puts_the_erasure_off(start, clock, step):
 def test_no_step_between_two_processes_puts_the_erasure_off(start, clock, step, end):
     server = start()
     api = server.workspace().api()
-    markers = [delete_new(api)]
+    first = delete_new(api)
     jump(server, clock, api, 10 * MINUTE)
     restart(server, end, lambda: clock.set(step))
-    markers.append(delete_new(api))
-    restart(server, end, lambda: clock.set(0))
     jump(server, clock, api, 45 * MINUTE)
-    wait_for(lambda: not any(map(server.holds, markers)), seconds=20)
+    wait_for(lambda: not server.holds(first), seconds=20)
+    second = delete_new(api)
+    restart(server, end, lambda: clock.set(0))
+    jump(server, clock, api, 55 * MINUTE)
+    wait_for(lambda: not server.holds(second), seconds=20)
 
 
-def names_of(markers):
-    return [b"gone " + marker[:16].hex().encode() for marker in markers]
+@pytest.mark.parametrize("killed", [False, True])
+def test_the_row_of_a_deleted_document_is_gone_too(start, clock, killed):
+    """It stands in the database's log until that is emptied, also by the next process."""
+    server = start()
+    api = server.workspace().api()
+    names = [name_of(delete_new(api)), name_of(delete_new(api, hard=True))]
+    if killed:
+        restart(server, "kill")
+    jump(server, clock, api, 56 * MINUTE)
+    wait_for(lambda: not still_there(server, names), seconds=20)
 
 
 def still_there(server, markers):
     """Which of them stand in any file of the data directory."""
-    found = set()
+    found, markers = set(), list(markers)
     for path in server.data_dir.rglob("*"):
         with contextlib.suppress(OSError):
             if path.is_file() and path.name != "ballast":   # 16 MiB of nothing
@@ -275,6 +290,7 @@ def test_deleted_bytes_are_gone_within_the_hour(start, clock):
             latest += len(due)
     jump(server, clock, api, 56 * MINUTE)
     wait_for(lambda: not still_there(server, deleted), seconds=20)
+    wait_for(lambda: not still_there(server, map(name_of, deleted)), seconds=20)
     assert latest > 0
     assert metric(server, "dossier_purge_pending") == 0
 

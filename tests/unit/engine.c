@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * engine: batches, isolation, answers after the disk, fairness, bounds, deadlines, the end, and
- * what happens after a fatal error.
+ * engine: batches, isolation, answers after the disk, fairness, bounds, deadlines, the log emptied,
+ * the end, and what happens after a fatal error.
  *
  * A `gate` work holds the writer inside a transaction, so that a case decides what the next batch
  * is made of.
@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define LANE 7
@@ -453,6 +454,47 @@ test_read_cannot_write(void **state)
     assert_int_equal(notes_like(b->engine, "x"), 0);
 }
 
+static int64_t
+log_size(const struct bench *b)
+{
+    struct stat info;
+    char path[96];
+
+    (void)snprintf(path, sizeof(path), "%s/db-wal", b->house->dir);
+    assert_int_equal(stat(path, &info), 0);
+    return info.st_size;
+}
+
+static enum rc
+empty_in_read(struct tx *tx, void *arg, struct err *err)
+{
+    struct count all = {.pattern = "%"};
+    struct bench *b = arg;
+    enum rc rc = count_fn(tx, &all, err);
+
+    assert_int_equal(rc, RC_OK);
+    EXPECT(RC_BUSY, engine_empty_log(b->engine, err));
+    return RC_OK;
+}
+
+static void
+test_empty_log(void **state)
+{
+    SCOPED(bench) b = bench_new((struct engine_config){0});
+    struct err err;
+
+    (void)state;
+    assert_true(log_size(b) > 0);
+    EXPECT(RC_OK, engine_read(b->engine, b->house->pool, empty_in_read, b, &err));
+    assert_true(engine_alive(b->engine));
+    EXPECT(RC_OK, engine_empty_log(b->engine, &err));
+    assert_int_equal(log_size(b), 0);
+    EXPECT(RC_OK, submit(b, 0, LANE, RC_OK)); /* and on it goes */
+    wait_for(&b->finished, 1);
+    assert_int_equal(b->notes[0].rc, RC_OK);
+    assert_true(log_size(b) > 0);
+}
+
 static void *
 open_soon(void *arg)
 {
@@ -509,6 +551,7 @@ test_fatal(void **state)
     EXPECT(RC_UNAVAILABLE, submit(b, 300, LANE, RC_OK));
     EXPECT(RC_UNAVAILABLE, engine_write(b->engine, LANE, b->house->pool, make_table, NULL, &err));
     assert_int_equal(atomic_load(&b->notes[300].done), 0);
+    EXPECT(RC_UNAVAILABLE, engine_empty_log(b->engine, &err));
     /* what is on disk can still be read, and none of the batch is there */
     assert_int_equal(notes_like(b->engine, "note%"), 0);
 }
@@ -614,6 +657,7 @@ main(void)
         cmocka_unit_test(test_query_deadline),
         cmocka_unit_test(test_read_snapshot),
         cmocka_unit_test(test_read_cannot_write),
+        cmocka_unit_test(test_empty_log),
         cmocka_unit_test(test_free_runs_what_waits),
         cmocka_unit_test(test_fatal),
         cmocka_unit_test(test_write_waits),

@@ -13,6 +13,8 @@
 
 #define CACHE_SLOTS 512 /* power of two, well above the number of static statements */
 #define MAX_ARGS 48
+#define BUSY_MS 5000
+#define CHECKPOINT_BUSY_MS 100
 #define PROGRESS_STEPS 4000 /* virtual-machine steps between looks at the deadline */
 
 struct lite {
@@ -122,7 +124,7 @@ lite_connect(struct db *db, enum db_mode mode, struct db_conn **ret, struct err 
         rc = fail(c, RC_IO, err);
     if (!rc) {
         (void)sqlite3_extended_result_codes(c->db, 1);
-        (void)sqlite3_busy_timeout(c->db, 5000);
+        (void)sqlite3_busy_timeout(c->db, BUSY_MS);
         (void)sqlite3_db_config(c->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
         sqlite3_progress_handler(c->db, PROGRESS_STEPS, past_deadline, c);
         rc = run_text(c, common_setup, err);
@@ -365,8 +367,12 @@ static enum rc
 lite_checkpoint(struct db_conn *conn, struct err *err)
 {
     struct lite_conn *c = (struct lite_conn *)conn;
-    int code = sqlite3_wal_checkpoint_v2(c->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    int code;
 
+    /* writers wait meanwhile: a long read is not worth that */
+    (void)sqlite3_busy_timeout(c->db, CHECKPOINT_BUSY_MS);
+    code = sqlite3_wal_checkpoint_v2(c->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    (void)sqlite3_busy_timeout(c->db, BUSY_MS);
     return code == SQLITE_OK ? RC_OK : fail(c, RC_IO, err);
 }
 
