@@ -1,11 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/js.h"
 
+#include <stdlib.h>
+
 #include "base/clock.h"
+
+static void *
+allocate(size_t size)
+{
+    void *p = malloc(size);
+
+    BUG_ON(!p);
+    return p;
+}
 
 void
 js_start(void)
 {
+    /* its NULL for no memory is the one for bad JSON, or is passed over */
+    json_set_alloc_funcs(allocate, free);
     json_object_seed(0);
 }
 

@@ -12,7 +12,10 @@
 
 #define JS_DEPTH_MAX 32
 
-/* Call once, before any other use of jansson, so that its hashes cannot be guessed. */
+/*
+ * Call once, before any other use of jansson: its hashes cannot be guessed then, and a failed
+ * allocation aborts as ours do.
+ */
 void js_start(void);
 
 /*
