@@ -40,11 +40,13 @@ char *
 text_fold(TALLOC_CTX *pool, const char *s)
 {
     utf8proc_uint8_t *folded = NULL;
+    utf8proc_ssize_t n =
+        utf8proc_map((const utf8proc_uint8_t *)s, 0, &folded,
+                     UTF8PROC_NULLTERM | UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_CASEFOLD);
     char *out;
 
-    if (utf8proc_map((const utf8proc_uint8_t *)s, 0, &folded,
-                     UTF8PROC_NULLTERM | UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_CASEFOLD) <
-        0)
+    BUG_ON(n == UTF8PROC_ERROR_NOMEM);
+    if (n < 0)
         return mem_strdup(pool, s);
     out = mem_strdup(pool, (const char *)folded);
     free(folded);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/media_type.h"
 
+#include <errno.h>
 #include <magic.h>
 #include <pthread.h>
 #include <strings.h>
@@ -261,6 +262,7 @@ media_type_detect(struct media_detector *d, TALLOC_CTX *pool, const void *first_
     if (len > 0) {
         pthread_mutex_lock(&d->lock);
         guess = magic_buffer(d->magic, first_bytes, len);
+        BUG_ON(!guess && magic_errno(d->magic) == ENOMEM);
         ok = guess && media_type_normalise(pool, guess, &found);
         pthread_mutex_unlock(&d->lock);
     }
