@@ -219,24 +219,34 @@ keep_for_client(struct call *call)
         lingering_add(call->server->lingering, info->connect_fd);
 }
 
+static bool
+add_headers(struct MHD_Response *response, const struct reply *rp, bool close_after)
+{
+    for (size_t i = 0; i < rp->n_headers; i++) {
+        if (MHD_add_response_header(response, rp->headers[i].name, rp->headers[i].value) != MHD_YES)
+            return false;
+    }
+    return !close_after || MHD_add_response_header(response, "Connection", "close") == MHD_YES;
+}
+
 static enum MHD_Result
 send_reply(struct call *call, bool close_after)
 {
     struct reply *rp = exchange_reply(call->exchange);
     struct MHD_Response *response = make_response(rp);
-    enum MHD_Result sent;
+    enum MHD_Result sent = MHD_NO;
 
     if (!response)
         return MHD_NO;
-    for (size_t i = 0; i < rp->n_headers; i++)
-        (void)MHD_add_response_header(response, rp->headers[i].name, rp->headers[i].value);
-    if (close_after || service_ready(call->server->service) == READY_DRAINING)
-        (void)MHD_add_response_header(response, "Connection", "close");
     if (close_after)
         keep_for_client(call);
+    if (service_ready(call->server->service) == READY_DRAINING)
+        close_after = true;
     if (call->peer)
         peer_phase(call->peer, PHASE_REPLY);
-    sent = MHD_queue_response(call->connection, (unsigned)rp->status, response);
+    /* rather no answer than one that lacks, for instance, what keeps a browser from running it */
+    if (add_headers(response, rp, close_after))
+        sent = MHD_queue_response(call->connection, (unsigned)rp->status, response);
     MHD_destroy_response(response);
     return sent;
 }
