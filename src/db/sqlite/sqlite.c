@@ -309,9 +309,12 @@ lite_rollback(struct db_conn *conn)
 {
     struct lite_conn *c = (struct lite_conn *)conn;
 
-    /* not an error when SQLite has rolled back by itself already */
-    if (!sqlite3_get_autocommit(c->db))
-        (void)sqlite3_exec(c->db, "ROLLBACK", NULL, NULL, NULL);
+    /* SQLite may have rolled back by itself already */
+    if (sqlite3_get_autocommit(c->db))
+        return;
+    c->deadline_ms = 0; /* it is never too late to end one */
+    (void)sqlite3_exec(c->db, "ROLLBACK", NULL, NULL, NULL);
+    BUG_ON(!sqlite3_get_autocommit(c->db)); /* no memory: what comes next would be part of it */
 }
 
 /*
@@ -397,7 +400,12 @@ lite_col_int(struct db_cursor *cursor, int col)
 static const char *
 lite_col_text(struct db_cursor *cursor, int col)
 {
-    return (const char *)sqlite3_column_text(((struct lite_cursor *)cursor)->stmt, col);
+    sqlite3_stmt *stmt = ((struct lite_cursor *)cursor)->stmt;
+    bool null = sqlite3_column_type(stmt, col) == SQLITE_NULL;
+    const char *text = (const char *)sqlite3_column_text(stmt, col);
+
+    BUG_ON(!text && !null); /* no memory: not to be taken for SQL NULL */
+    return text;
 }
 
 static const void *
