@@ -130,6 +130,28 @@ savers_first(struct work **batch, size_t n)
     return savers;
 }
 
+/*
+ * Another program holds the database: what came while a batch waited for it is refused as well,
+ * for it would only begin to wait. In vain, most likely, and longer than its caller was promised.
+ */
+static void
+refuse_waiting(struct engine *en, const struct err *why)
+{
+    struct work *batch[BATCH_MAX];
+    size_t left, n;
+
+    pthread_mutex_lock(&en->lock);
+    left = lanes_waiting(en->lanes);
+    pthread_mutex_unlock(&en->lock);
+    for (; left > 0; left -= n) {
+        pthread_mutex_lock(&en->lock);
+        n = lanes_take(en->lanes, batch, left < BATCH_MAX ? left : BATCH_MAX);
+        pthread_mutex_unlock(&en->lock);
+        for (size_t i = 0; i < n; i++)
+            finish_work(batch[i], why->code, why);
+    }
+}
+
 static void
 run_batch(struct engine *en, struct work **batch, size_t n)
 {
@@ -149,6 +171,8 @@ run_batch(struct engine *en, struct work **batch, size_t n)
     for (size_t i = 0; i < n; i++)
         finish_work(batch[i], i < savers ? rc_again : rc, i < savers ? &again : &err);
     CRASH_POINT("engine.after-done");
+    if (rc == RC_BUSY)
+        refuse_waiting(en, &err);
     if (rc == RC_IO || rc == RC_COMMIT_UNKNOWN)
         engine_fail(en, &err);
     else if (rc_again == RC_IO || rc_again == RC_COMMIT_UNKNOWN)

@@ -8,6 +8,8 @@
  *      one lane costs the others at most a batch.
  *  I3  A failed COMMIT or an I/O error stops the engine for good (`fatal`); recovery at the next
  *      start decides what happened.
+ *  I4  A transaction that cannot begin because another program has the database locked is BUSY for
+ *      its works and for all that wait by then; nothing is broken.
  *
  * Threads: every function may be called from any thread. engine_read() runs on the caller's.
  */
