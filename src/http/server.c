@@ -322,6 +322,8 @@ on_request(void *cls, struct MHD_Connection *c, const char *url, const char *met
         *data_len = 0;
         return call->next == EXCHANGE_DROP ? MHD_NO : MHD_YES;
     }
+    if (call->peer)
+        peer_phase(call->peer, PHASE_WORK); /* nothing more has to come: do not wait for it */
     call->next = exchange_end(call->exchange);
     return proceed(call);
 }

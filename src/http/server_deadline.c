@@ -10,6 +10,8 @@
 #include "base/clock.h"
 
 #define TICK_MS 1000
+#define LOOK_MS 250 /* between looks for young connections that their clients have left */
+#define YOUNG_MS 3000
 #define GRACE_MS 10000
 #define IDLE_MS 60000
 #define MIN_RATE 1024 /* bytes a second */
@@ -22,6 +24,7 @@ struct peer {
     /* the watchdog's own */
     unsigned seen_turn;
     int64_t bytes_then;
+    unsigned left_turn; /* 1 + the turn in which the client was found gone */
     struct peer *next, *prev;
 };
 
@@ -59,6 +62,28 @@ too_slow(int64_t bytes, int64_t age_ms)
     return age_ms > GRACE_MS && bytes < (age_ms - GRACE_MS) * MIN_RATE / 1000;
 }
 
+/*
+ * True when a request cannot come to its end: the client has closed its side, all that it had sent
+ * has been read, and that was so at the last look, too. The library misses it when the end was
+ * there before the last bytes were read: it takes a short read for the last news of a socket. Where
+ * connections had to wait for a free place that is so of all that gave up meanwhile.
+ */
+static bool
+left(struct peer *p)
+{
+    unsigned turn = atomic_load(&p->turn) + 1;
+    int phase = atomic_load(&p->phase);
+    char next;
+
+    if (phase == PHASE_WORK || phase == PHASE_REPLY ||
+        recv(p->fd, &next, 1, MSG_PEEK | MSG_DONTWAIT) != 0)
+        return false;
+    if (p->left_turn == turn)
+        return true;
+    p->left_turn = turn;
+    return false;
+}
+
 /* True when the connection has used up its patience in the phase it is in. */
 static bool
 overdue(struct peer *p, int64_t now_ms)
@@ -94,17 +119,37 @@ overdue(struct peer *p, int64_t now_ms)
     }
 }
 
+/* Cuts a connection: the loop sees it and closes. */
 static void
-sweep(struct deadlines *d)
+cut(struct peer *p)
+{
+    (void)shutdown(p->fd, SHUT_RDWR);
+}
+
+/* `all`: a tick has passed; else only those are looked at that are young. */
+static void
+sweep(struct deadlines *d, bool all)
 {
     int64_t now_ms = clock_mono_ms();
 
     for (struct peer *p = d->peers; p; p = p->next) {
-        if (now_ms - atomic_load(&p->since_ms) < TICK_MS || !overdue(p, now_ms))
-            continue;
-        (void)shutdown(p->fd, SHUT_RDWR); /* the loop sees it and closes */
-        metric_add(d->metrics, METRIC_CUT_SLOW, 1);
+        int64_t age = now_ms - atomic_load(&p->since_ms);
+
+        if ((all || age < YOUNG_MS) && left(p)) {
+            cut(p);
+        } else if (all && age >= TICK_MS && overdue(p, now_ms)) {
+            cut(p);
+            metric_add(d->metrics, METRIC_CUT_SLOW, 1);
+        }
     }
+}
+
+static void
+add_ms(struct timespec *t, int64_t ms)
+{
+    t->tv_nsec += ms * 1000000;
+    t->tv_sec += t->tv_nsec / 1000000000;
+    t->tv_nsec %= 1000000000;
 }
 
 static void *
@@ -114,11 +159,11 @@ watch(void *arg)
     struct timespec until;
 
     pthread_mutex_lock(&d->lock);
-    while (!d->stopping) {
+    for (unsigned look = 0; !d->stopping; look++) {
         (void)clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_sec += TICK_MS / 1000;
+        add_ms(&until, LOOK_MS);
         (void)pthread_cond_timedwait(&d->stop, &d->lock, &until);
-        sweep(d);
+        sweep(d, look % (TICK_MS / LOOK_MS) == 0);
     }
     pthread_mutex_unlock(&d->lock);
     return NULL;
