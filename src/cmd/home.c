@@ -21,7 +21,7 @@
 #define QUERY_THREADS 2
 #define LOCK_PAUSE_US 50000
 #define RESUME_MS 3600000
-#define GRACE_US 200000       /* for answers under way, once the engine has failed */
+#define GRACE_US 200000 /* for answers under way, once the engine has failed */
 
 char *
 home_path(TALLOC_CTX *pool, const char *dir, const char *name)
@@ -162,8 +162,8 @@ fill_settings(const struct conf *c, struct settings *s)
 }
 
 /*
- * Ids go on from the newest of the database when the clock was set back a little meanwhile. Not when
- * it was far ahead: what is made from now on would be dated in the future for as long.
+ * Ids go on from the newest of the database when the clock was set back a little meanwhile. Not
+ * when it was far ahead: what is made from now on would be dated in the future for as long.
  */
 static enum rc
 resume(struct home *home, struct db_conn *conn, struct err *err)

@@ -467,6 +467,7 @@ engine_empty_log(struct engine *en, struct err *err)
 
     pthread_mutex_lock(&en->lock);
     BUG_ON(en->empties_log || en->stopping);
+    // cppcheck-suppress autoVariables ; waited for below, and taken off before that ends
     en->empties_log = &wt;
     pthread_cond_signal(&en->wake);
     pthread_mutex_unlock(&en->lock);

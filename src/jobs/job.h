@@ -76,9 +76,9 @@ void jobs_note_fatal(struct jobs *jobs, enum rc rc, const struct err *err);
 int64_t job_older_than(int64_t age_ms);
 
 /*
- * Erases the next entries due at `due_ms` or after `far_ms`, up to a batch, and forgets them. *ret_more is false
- * when none was left behind them, or none of the batch could be erased. Failures of single
- * entries are counted in `round` and the first is returned once the others are done.
+ * Erases the next entries due at `due_ms` or after `far_ms`, up to a batch, and forgets them.
+ * *ret_more is false when none was left behind them, or none of the batch could be erased. Failures
+ * of single entries are counted in `round` and the first is returned once the others are done.
  */
 MUST_CHECK enum rc purge_batch(struct app *app, int64_t due_ms, int64_t far_ms,
                                struct purge_round *round, bool *ret_more, struct err *err);

@@ -402,7 +402,7 @@ retention_waits_after_a_step_forward(void **state)
     int64_t days = 365;
 
     settle_clock();
-    write_tx(w, append_old_line, w);
+    (void)put_document(w, "doc");
     write_tx(w, age_audit, &days);
     clock_set_ms = 400 * DAY_MS;
     assert_int_equal(run_kind(w, &job_retention), RC_OK);
