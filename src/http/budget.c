@@ -194,7 +194,7 @@ void
 budgets_take_changed(struct budgets *b, TALLOC_CTX *pool, struct budget **ret, size_t *ret_n)
 {
     struct budget *list = NULL;
-    size_t n = 0;
+    size_t n = 0, room = 0;
 
     for (int i = 0; i < SHARDS; i++) {
         struct shard *s = &b->shards[i];
@@ -204,8 +204,11 @@ budgets_take_changed(struct budgets *b, TALLOC_CTX *pool, struct budget **ret, s
             for (struct entry *e = s->buckets[j]; e; e = e->next) {
                 if (!e->changed)
                     continue;
-                list = talloc_realloc(pool, list, struct budget, (unsigned)n + 1);
-                BUG_ON(!list);
+                if (n == room) {
+                    room = room ? 2 * room : 64;
+                    list = talloc_realloc(pool, list, struct budget, (unsigned)room);
+                    BUG_ON(!list);
+                }
                 list[n++] = e->day;
                 e->changed = false;
             }
