@@ -261,7 +261,7 @@ const struct route routes[] = {
      .replies = {{200, "All bytes", .media_type = "*/*"},
                  {206, "The range", .media_type = "*/*"},
                  {304, "The caller has them"}},
-     .errors = {RC_BAD_SIGNATURE, RC_NOT_FOUND, RC_RANGE}},
+     .errors = {RC_MALFORMED, RC_BAD_SIGNATURE, RC_NOT_FOUND, RC_RANGE}},
 
     /* ---- keys, audit, usage ---- */
     {.op = "api_key.create",

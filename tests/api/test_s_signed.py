@@ -280,6 +280,10 @@ def test_download_headers(shelf, anonymous):
     assert disposition.isascii()
 
 
+def test_a_download_takes_no_parameters(shelf):
+    refused(shelf.get(shelf.url + "?x=1"), 400, "validation_error")
+
+
 def test_head_of_a_download(shelf):
     head = shelf.head(shelf.url, expect=200)
     assert head.headers["Content-Length"] == str(len(PDF)) and head.headers["ETag"]
