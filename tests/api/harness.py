@@ -99,6 +99,13 @@ class Server:
     # ---- life ----
 
     def start(self):
+        if not self.launch():
+            self.kill()
+            raise AssertionError(f"not ready: {self.ready_line!r}\n{self.log()}")
+        return self
+
+    def launch(self):
+        """True once it is ready; False when it is not going to be, and most likely has ended."""
         argv = [BINARY, "serve", "--data", str(self.data_dir), "--listen", self.listen,
                 *self.options]
         with open(self.log_path, "ab") as log:
@@ -107,11 +114,9 @@ class Server:
         RUNNING.append(self)
         self.ready_line = self._read_line(time.monotonic() + READY_SECONDS)
         found = re.fullmatch(r"dossier: listening on (http://\S+)", self.ready_line)
-        if not found:
-            self.kill()
-            raise AssertionError(f"not ready: {self.ready_line!r}\n{self.log()}")
-        self.base_url = found[1].rstrip("/")
-        return self
+        if found:
+            self.base_url = found[1].rstrip("/")
+        return bool(found)
 
     def _read_line(self, deadline):
         line = b""

@@ -4,70 +4,90 @@
 What a failed commit left on disk is unknown until recovery, so its bytes must not be thrown away:
 the row may come back.
 """
-import os
-import pathlib
-import subprocess
-import sys
+import errno
 
 import pytest
 import requests
 
-HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "api"))
-import harness  # noqa: E402
+from saboteur import Saboteur
+from harness import at_once, data, unique
+
+pytestmark = pytest.mark.timeout(120)
 
 FAIL_STOP = 70
-
-
-@pytest.fixture(scope="module")
-def shim(tmp_path_factory):
-    library = tmp_path_factory.mktemp("shim") / "fail_sync.so"
-    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", library, HERE / "fail_sync.c", "-ldl"],
-                   check=True, timeout=60)
-    return library
+STOP_SECONDS = 10       # a second or so, on a machine that has nothing else to do
+CLIENTS = 6
 
 
 @pytest.fixture
-def failing(shim, tmp_path):
-    """Starts servers whose syncs of some path fail once switch.touch() was called."""
-    switch, made = tmp_path / "fail", []
-
-    def start(path):
-        # a sanitizer's runtime wants to be the first library; it works as the second, too
-        options = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
-        server = harness.Server(env={"LD_PRELOAD": str(shim), "FAIL_SYNC_WHEN": str(switch),
-                                     "FAIL_SYNC_PATH": path, "ASAN_OPTIONS": options}).start()
-        made.append(server)
-        return server, switch
-
-    yield start
-    for server in made:
-        server.remove()
+def subject(tmp_path):
+    saboteur = Saboteur(tmp_path)
+    server = saboteur.server().start()
+    yield saboteur, server
+    saboteur.disarm()
+    server.remove()
 
 
 REQUESTS = {
     "create": lambda url, key: requests.post(
         url + "/v1/documents", headers={"X-API-Key": key}, timeout=10,
-        json={"name": "n", "mime_type": "text/plain", "storage_path": "p"}),
+        json={"name": "n", "mime_type": "text/plain", "storage_path": unique("p")}),
     "upload": lambda url, key: requests.post(
         url + "/api/v1/upload", headers={"X-API-Key": key}, timeout=10,
         files=[("files", ("a.txt", b"x" * 5000))]),
 }
 
 
+def status_of(name, server, key):
+    """None when it stopped before the answer had left."""
+    try:
+        return REQUESTS[name](server.base_url, key).status_code
+    except requests.RequestException:
+        return None
+
+
 @pytest.mark.parametrize("name, path", [("create", "dossier.db-wal"), ("upload", "dossier.db-wal"),
                                         ("upload", "/objects/")])
-def test_failed_sync(failing, name, path):
-    server, switch = failing(path)
+def test_failed_sync(subject, name, path):
+    saboteur, server = subject
     key = server.workspace().key()
-    switch.touch()
-    try:
-        status = REQUESTS[name](server.base_url, key).status_code
-    except requests.ConnectionError:
-        status = None  # it stopped before the answer had left
-    assert status in (None, 500, 503)
-    assert server.process.wait(timeout=15) == FAIL_STOP
-    switch.unlink()
+    saboteur.arm("fsync", "fdatasync", error=errno.EIO, path=path)
+    assert status_of(name, server, key) in (None, 500, 503)
+    assert server.process.wait(STOP_SECONDS) == FAIL_STOP
+    assert saboteur.disarm().spoilt >= 1
+    server.kill()
     server.start()
     found = server.run("check")
     assert found["counts"]["missing"] == 0 and found["ok"], found
+
+
+@pytest.mark.parametrize("nth", [1, 2, 5, 9])
+def test_under_load(subject, nth):
+    """The nth sync of the log fails, and it alone: no success after it, and all before it kept."""
+    saboteur, server = subject
+    key = server.workspace().key()
+    saboteur.arm("fdatasync", error=errno.EIO, nth=nth, once=True, path="dossier.db-wal")
+
+    def client(i):
+        """(acknowledged, of them: asked for after the sync had failed)"""
+        acknowledged = late = 0
+        while True:
+            failed = saboteur.result().spoilt
+            status = status_of(list(REQUESTS)[i % 2], server, key)
+            if status is None:
+                return acknowledged, late
+            assert status in (200, 201, 500, 503)
+            if status < 300:
+                acknowledged += 1
+                late += failed
+
+    results = at_once(CLIENTS, client)
+    assert server.process.wait(STOP_SECONDS) == FAIL_STOP
+    assert sum(late for _, late in results) == 0
+    saboteur.disarm()
+    server.kill()
+    server.start()
+    there = data(server.api(key).get("/v1/usage"))["documents"]
+    acknowledged = sum(n for n, _ in results)
+    assert acknowledged <= there <= acknowledged + CLIENTS
+    assert server.run("check")["ok"] is True
