@@ -20,7 +20,7 @@
 #include "jobs/job.h"
 
 #define BATCH 256
-#define EMPTY_LOG_MS 900000
+#define EMPTY_LOG_MS 60000
 #define SKIP_MAX 65536 /* entries passed over are read each time: then rather begin again */
 
 struct due_read {
