@@ -188,7 +188,7 @@ static enum rc
 identify_key(struct auth *a, struct request *rq, const char *text, struct err *err)
 {
     struct caller *c = &rq->caller;
-    struct known_key k;
+    struct known_key k = {0};
     enum rc rc = prove(a, rq, text, &k, err);
 
     if (rc)

@@ -153,7 +153,6 @@ jobs_new(struct service *service)
 
     jobs->service = service;
     jobs->started = id_new();
-    jobs->log.commits = -1; /* not known what an earlier process has left in it */
     for (size_t i = 0; i < JOBS_KINDS; i++)
         jobs->turns[i].due_mono_ms = now + kinds[i]->first_ms;
     BUG_ON(pthread_condattr_init(&attr) || pthread_condattr_setclock(&attr, CLOCK_MONOTONIC));

@@ -223,10 +223,21 @@ def test_no_lasting_step_puts_the_erasure_off(start, clock, step):
     server = start("--purge-after", "55m")
     api = server.workspace().api()
     marker = delete_new(api)
-    for part in range(1, 6):                # as far in five steps
-        jump(server, clock, api, 11 * MINUTE)
-        clock.set(step * part / 5)
-    jump(server, clock, api, 3 * MINUTE)
+    jump(server, clock, api, 5 * MINUTE)
+    clock.set(step)
+    jump(server, clock, api, 53 * MINUTE)
+    wait_for(lambda: not server.holds(marker), seconds=20)
+
+
+def test_a_clock_set_back_again_and_again_does_not_put_the_erasure_off(start, clock):
+    """Each time by less than shows in when the erasure is due."""
+    server = start()
+    api = server.workspace().api()
+    marker = delete_new(api)
+    for back in range(1, 6):
+        jump(server, clock, api, 10 * MINUTE)
+        clock.set(-9 * MINUTE * back)
+        time.sleep(1.5)                     # a look of the jobs at the clock
     wait_for(lambda: not server.holds(marker), seconds=20)
 
 

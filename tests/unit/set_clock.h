@@ -10,8 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
-static int64_t clock_set_ms;    /* how far the wall clock was set */
-static int64_t clock_passed_ms; /* time that has passed beside the real time, for both */
+static _Atomic int64_t clock_set_ms;    /* how far the wall clock was set */
+static _Atomic int64_t clock_passed_ms; /* time passed beside the real time, for both clocks */
 
 int
 clock_gettime(clockid_t which, struct timespec *ts)
