@@ -6,6 +6,8 @@ What a power loss can leave of a directory, told from the log that recorder.c wr
     for state in crash_states(log, [(position, policy, seed), ...]):
         state.write(directory)              # one legal outcome of losing power at that position
 
+    power.py LOG POSITION POLICY SEED DIRECTORY     the same for one state, by hand
+
 A position is a length of the log: a client that notes the log's length when an answer comes has a
 name for that moment. What the model of a disk promises is less than any file system in use does:
 
@@ -25,6 +27,7 @@ import mmap
 import os
 import random
 import struct
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -328,7 +331,7 @@ class State:
 
     def __init__(self, disk, position, policy, seed):
         self.position = position
-        self.name = f"position {position}, policy {policy.__name__}, seed {seed}"
+        self.name = f"{position} {policy.__name__} {seed}"
         self.rng = random.Random(seed)
         self.root = disk.root
         self.outcome = policy(self.rng, *disk.pending())
@@ -418,9 +421,13 @@ def crash_states(log, plan, deaf=None, before=None):
     for position, policy, seed in sorted(plan, key=lambda part: part[0]):
         until = log.after(position)
         for record in log.records[done:until]:
-            if deaf and record.op == SYNC and deaf(disk.path(record.file)):
-                disk.number += 1
-                continue
-            disk.take(record)
+            if not (deaf and record.op == SYNC and deaf(disk.path(record.file))):
+                disk.take(record)
         done = until
         yield State(disk, position, policy, seed)
+
+
+if __name__ == "__main__":
+    log_path, where, how, seed_text, target = sys.argv[1:]
+    for one in crash_states(Log(log_path), [(int(where), globals()[how], int(seed_text))]):
+        one.write(target)
