@@ -14,6 +14,7 @@
 #define YOUNG_MS 3000
 #define GRACE_MS 10000
 #define IDLE_MS 60000
+#define STALL_MS 60000
 #define MIN_RATE 1024 /* bytes a second */
 
 struct peer {
@@ -25,6 +26,7 @@ struct peer {
     unsigned seen_turn;
     int64_t bytes_then;
     unsigned left_turn; /* 1 + the turn in which the client was found gone */
+    int64_t bytes_last, moved_ms; /* what was seen last, and since when */
     struct peer *next, *prev;
 };
 
@@ -56,10 +58,24 @@ read_progress(int fd, struct progress *ret)
     return true;
 }
 
+/* True when no byte has moved for long, however many did before: an average forgives that. */
 static bool
-too_slow(int64_t bytes, int64_t age_ms)
+stalled(struct peer *p, int64_t bytes, int64_t now_ms)
 {
-    return age_ms > GRACE_MS && bytes < (age_ms - GRACE_MS) * MIN_RATE / 1000;
+    if (bytes != p->bytes_last) {
+        p->bytes_last = bytes;
+        p->moved_ms = now_ms;
+    }
+    return now_ms - p->moved_ms > STALL_MS;
+}
+
+static bool
+too_slow(struct peer *p, int64_t bytes, int64_t age_ms, int64_t now_ms)
+{
+    int64_t moved = bytes - p->bytes_then;
+
+    return stalled(p, bytes, now_ms) ||
+           (age_ms > GRACE_MS && moved < (age_ms - GRACE_MS) * MIN_RATE / 1000);
 }
 
 /*
@@ -97,7 +113,8 @@ overdue(struct peer *p, int64_t now_ms)
         return false;
     if (p->seen_turn != turn) { /* a new phase: what was counted before does not matter */
         p->seen_turn = turn;
-        p->bytes_then = phase == PHASE_REPLY ? at.out : at.in;
+        p->bytes_then = p->bytes_last = phase == PHASE_REPLY ? at.out : at.in;
+        p->moved_ms = now_ms;
         return false;
     }
     switch (phase) {
@@ -111,9 +128,9 @@ overdue(struct peer *p, int64_t now_ms)
     case PHASE_HEAD:
         return age > GRACE_MS;
     case PHASE_BODY:
-        return too_slow(at.in - p->bytes_then, age);
+        return too_slow(p, at.in, age, now_ms);
     case PHASE_REPLY:
-        return too_slow(at.out - p->bytes_then, age);
+        return too_slow(p, at.out, age, now_ms);
     default:
         return false;
     }

@@ -3,8 +3,8 @@
  * server_deadline: cuts connections that are too slow to be honest.
  *
  *  header complete within 10 s of its first byte · body at least 1 KiB/s after 10 s · answer read
- *  at least 1 KiB/s after 10 s · idle at most 60 s · closed by the client before a request was
- *  complete: at once, or about half a second later
+ *  at least 1 KiB/s after 10 s · in neither 60 s without a byte · idle at most 60 s · closed by the
+ *  client before a request was complete: at once, or about half a second later
  *
  * The kernel counts the bytes (TCP_INFO), so the hot path only notes in which phase it is.
  */

@@ -79,13 +79,16 @@ class Crowd:
 
     def report(self):
         now = time.monotonic()
-        return {"cut": len(self.ages), "ages": [min(self.ages, default=0), max(self.ages, default=0)],
-                "oldest": max((now - opened for _, opened in self.clients.values()), default=0)}
+        still = [now - opened for _, opened in self.clients.values()]
+        return {"cut": len(self.ages), "youngest_cut": min(self.ages, default=0),
+                "oldest_cut": max(self.ages, default=0),
+                "oldest_open": max(still, default=0)}
 
 
 def main():
     host, port, count, seconds = sys.argv[1:]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     crowd = Crowd((host, int(port)), sys.stdin.buffer.read())
     crowd.run(int(count), float(seconds))
     print(json.dumps(crowd.report()))
