@@ -241,15 +241,17 @@ def metric(server, name):
 
 
 def honest_until_end(server, crowd):
-    """Asks over and over on new connections while the crowd is there; how long each took."""
-    took = []
+    """Asks over and over while the crowd is there: how long each took, most open connections."""
+    took, open_then = [], []
     while crowd.poll() is None:
+        if len(took) % 20 == 0:
+            open_then.append(metric(server, "dossier_connections"))
         began = time.monotonic()
         replies, _ = converse(server, PROBE, seconds=20)
         took.append(time.monotonic() - began)
         assert [reply.status for reply in replies] == [200]
         time.sleep(0.02)
-    return sorted(took)
+    return sorted(took), max(open_then)
 
 
 @pytest.mark.slow
@@ -266,18 +268,18 @@ def test_a_crowd_is_cut_and_holds_nobody_up(many_descriptors, server_factory, co
         crowd.stdin.write(request)
         crowd.stdin.close()
         assert crowd.stdout.readline() == b"all are there\n"
-        assert metric(server, "dossier_connections") > count * 0.8
-        took = honest_until_end(server, crowd)
+        took, at_once = honest_until_end(server, crowd)
         report = json.loads(crowd.stdout.read())
     finally:
         crowd.kill()
         crowd.wait()
         crowd.stdout.close()
     most = resident_kib(server.process.pid, "VmHWM")
-    print(f"\n{count} x {CROWD_SECONDS} s: {report}, server {most} KiB at most; {len(took)} honest:"
+    print(f"\n{count} x {CROWD_SECONDS} s: {at_once} at once, {report}, server {most} KiB at most;"
+          f" {len(took)} honest:"
           f" median {took[len(took) // 2]:.4f} s, p99 {took[len(took) * 99 // 100]:.4f} s,"
           f" worst {took[-1]:.4f} s")
-    assert report["cut"] >= count
+    assert at_once > count * 0.6 and report["cut"] >= count
     assert max(report["oldest_cut"], report["oldest_open"]) <= OLDEST_SECONDS
     assert took[len(took) // 2] < 1 and took[-1] < 10
     if not is_sanitized(server.process.pid):
