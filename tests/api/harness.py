@@ -178,7 +178,7 @@ class Server:
         argv = [*map(str, argv), "--data", str(self.data_dir)]
         done = run_binary(*argv, env=self.env)
         if done.returncode != 0:
-            raise CommandFailed(argv, done.returncode, done.stderr)
+            raise CommandFailed(argv, done.returncode, done.stderr or done.stdout)
         return parse_output(done.stdout)
 
     def openapi(self):
