@@ -25,7 +25,7 @@ struct peer {
     /* the watchdog's own */
     unsigned seen_turn;
     int64_t bytes_then;
-    unsigned left_turn; /* 1 + the turn in which the client was found gone */
+    unsigned left_turn;           /* 1 + the turn in which the client was found gone */
     int64_t bytes_last, moved_ms; /* what was seen last, and since when */
     struct peer *next, *prev;
 };

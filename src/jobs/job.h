@@ -39,7 +39,7 @@ struct purge_round {
     size_t failed;
 };
 
-/* When the log of the database was emptied. At the start it is: the first connection's end does it. */
+/* When the log of the database was emptied; at the start it is: a first connection has ended. */
 struct log_state {
     int64_t mono_ms;
     int64_t commits; /* until then */

@@ -155,4 +155,5 @@ def test_clients_that_gave_up_waiting_are_let_go(small):
         connection.close()
     begin = time.monotonic()
     wait_for(lambda: works(small, key), seconds=60)
-    assert time.monotonic() - begin < 2 * BACK_SECONDS     # with the 10 s that a header may take: 90
+    # with the 10 s that a header may take: 90
+    assert time.monotonic() - begin < 2 * BACK_SECONDS

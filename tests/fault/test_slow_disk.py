@@ -50,7 +50,8 @@ def test_a_slow_disk(subject):
     load.start()
     reads = []
     while load.is_alive():
-        for path in ("/healthz", "/readyz", f"/v1/documents/{document['id']}", "/v1/documents", url):
+        for path in ("/healthz", "/readyz", f"/v1/documents/{document['id']}", "/v1/documents",
+                     url):
             begin = time.monotonic()
             api.get(path, expect=200)
             reads.append(time.monotonic() - begin)
