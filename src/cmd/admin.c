@@ -139,7 +139,6 @@ answer(struct client *c, const json_t *request)
     struct command_env env = {.pool = pool,
                               .home = c->admin->home,
                               .service = c->admin->service,
-                              .stopping = &c->admin->stopping,
                               .progress = tell_progress,
                               .progress_arg = c};
     json_t *line = json_object(), *out = NULL;

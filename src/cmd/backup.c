@@ -8,7 +8,8 @@
  * copy of the database is stale, not the bytes: it is taken anew, and what is still missing is
  * copied. Each turn copies only what came after the turn before, so turns get shorter, and one
  * needs another only when something was both made after its predecessor's copy of the database and
- * erased before its bytes were reached. Nothing keeps a purge from running meanwhile: deleted bytes
+ * erased before its bytes were reached. To reach them is to open them, which is quick beside the
+ * copying: open bytes stay readable. Nothing keeps a purge from running meanwhile: deleted bytes
  * are gone in time from here, and are not in the copy, which is pruned to what its rows name.
  *
  * Beside a server it lends its copy of the database as DIR/snapshot-ID.db of its own directory,
@@ -16,7 +17,9 @@
  * files and writes everything. The server reads no more of DIR than its name.
  *
  * manifest.json is written last: a directory without it is no backup. `unfinished` marks a
- * directory that is being filled, so that the next attempt may go on in it.
+ * directory that is being filled, so that the next attempt may go on in it. An earlier backup in
+ * the directory stays one until all that the new one needs is beside it, and a copy of the
+ * database that is damaged never takes its place.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -42,6 +45,7 @@ struct backup {
     const struct conf *conf;
     const char *home; /* the directory of --data */
     const char *dir;
+    bool verify;
     char *partial; /* DIR/dossier.db.partial */
     char *lent;    /* a copy that the server made and nobody has fetched yet; NULL: none */
 };
@@ -59,7 +63,7 @@ write_file(const char *path, const char *text, struct err *err)
 }
 
 /* A new directory, an empty one, or an earlier backup, finished or not, which is brought up to
- * date. From here on it is no backup until it is finished. */
+ * date. */
 static enum rc
 prepare(struct command_env *env, const char *dir, struct err *err)
 {
@@ -79,9 +83,18 @@ prepare(struct command_env *env, const char *dir, struct err *err)
         return err_set(err, RC_IO, "%s holds something that is no backup; give another directory",
                        dir);
     rc = write_file(unfinished, "", err);
-    if (!rc && unlink(manifest) != 0 && errno != ENOENT)
-        rc = err_errno(err, RC_IO, manifest);
-    return rc ? rc : copy_sync_dir(dir, err);
+    return rc ? rc : copy_sync(dir, err);
+}
+
+/* From here on the directory is no backup until it is finished. */
+static enum rc
+retire(const struct backup *b, struct err *err)
+{
+    const char *manifest = home_path(b->copy.env->pool, b->dir, COPY_MANIFEST);
+
+    if (unlink(manifest) != 0 && errno != ENOENT)
+        return err_errno(err, RC_IO, manifest);
+    return copy_sync(b->dir, err);
 }
 
 /* Removes a copy of the database with all that stands beside it. */
@@ -155,7 +168,7 @@ fetch(struct backup *b, struct err *err)
     enum rc rc = b->lent ? RC_OK : ask_again(b, err);
 
     if (!rc)
-        rc = copy_file(b->lent, b->partial, err);
+        rc = copy_file(b->lent, b->partial, false, err);
     if (b->lent)
         (void)unlink(b->lent);
     b->lent = NULL;
@@ -173,44 +186,90 @@ snapshot(struct backup *b, struct err *err)
     return home ? db_backup(home->app.db, b->partial, err) : fetch(b, err);
 }
 
-/* One turn: *ret_whole is false when something it names was erased too early. */
+typedef enum rc reader_fn(struct backup *b, struct db_conn *conn, struct err *err);
+
+/* Calls fn() with a connection to the copy of the database. */
 static enum rc
-turn(struct backup *b, bool *ret_whole, struct err *err)
+read_copy(struct backup *b, reader_fn *fn, struct err *err)
 {
     SCOPED(db) db = NULL;
     SCOPED(db_conn) conn = NULL;
+    enum rc rc = db_open_sqlite(b->partial, &db, err);
+
+    if (!rc)
+        rc = db_connect(db, DB_READER, &conn, err);
+    if (!rc)
+        rc = fn(b, conn, err);
+    db_conn_free(&conn); /* before its database */
+    return rc;
+}
+
+static enum rc
+copy_named(struct backup *b, struct db_conn *conn, struct err *err)
+{
+    enum rc rc = copy_blobs(&b->copy, conn, err);
+
+    CRASH_POINT("backup.after-blobs");
+    if (rc || b->copy.lost)
+        return rc;
+    rc = db_verify(conn, b->verify, err);
+    if (!rc)
+        rc = retire(b, err);
+    return rc ? rc : copy_prune(&b->copy, conn, err);
+}
+
+/* One turn: `copy.lost` is not 0 when something it names was erased too early. */
+static enum rc
+turn(struct backup *b, struct err *err)
+{
     enum rc rc;
 
     CRASH_POINT("backup.before-snapshot");
     rc = snapshot(b, err);
     CRASH_POINT("backup.after-snapshot");
-    if (!rc)
-        rc = db_open_sqlite(b->partial, &db, err);
-    if (!rc)
-        rc = db_connect(db, DB_READER, &conn, err);
-    if (!rc)
-        rc = copy_blobs(&b->copy, conn, err);
-    CRASH_POINT("backup.after-blobs");
-    *ret_whole = b->copy.lost == 0;
-    if (!rc && *ret_whole)
-        rc = copy_prune(&b->copy, conn, err);
-    db_conn_free(&conn); /* before its database */
-    return rc;
+    return rc ? rc : read_copy(b, copy_named, err);
 }
 
 /* What is missing at the source without having been deleted would be missing for ever. */
 static enum rc
 turns(struct backup *b, struct err *err)
 {
-    bool whole = false;
-    enum rc rc = RC_OK;
+    enum rc rc = turn(b, err);
 
-    for (int i = 0; i < TURNS && !rc && !whole; i++)
-        rc = turn(b, &whole, err);
-    if (!rc && !whole)
+    for (int i = 1; i < TURNS && !rc && b->copy.lost; i++)
+        rc = turn(b, err);
+    if (!rc && b->copy.lost)
         rc = err_set(err, RC_IO,
-                     "the bytes of %lld documents are missing; `dossier check` lists them",
+                     "the bytes of %lld documents are missing: erased faster than they could be"
+                     " copied, then try again when less is deleted; or lost, then"
+                     " `dossier check` lists them",
                      (long long)b->copy.lost);
+    return rc;
+}
+
+static enum rc
+verify_copied(struct backup *b, struct db_conn *conn, struct err *err)
+{
+    return copy_verify(&b->copy, conn, err);
+}
+
+/* What verifying has removed is copied once more; what is damaged again then, the disk damages. */
+static enum rc
+fill(struct backup *b, struct err *err)
+{
+    enum rc rc = turns(b, err);
+
+    if (rc || !b->verify)
+        return rc;
+    rc = read_copy(b, verify_copied, err);
+    if (rc || !b->copy.damaged)
+        return rc;
+    rc = turns(b, err);
+    if (!rc)
+        rc = read_copy(b, verify_copied, err);
+    if (!rc && b->copy.damaged)
+        rc =
+            err_set(err, RC_IO, "%s does not keep what is written to it; use another disk", b->dir);
     return rc;
 }
 
@@ -237,8 +296,10 @@ finish(struct backup *b, json_t **ret, struct err *err)
     size_t len;
     enum rc rc;
 
-    rc =
-        copy_file(home_path(pool, b->home, COPY_SECRET), home_path(pool, b->dir, COPY_SECRET), err);
+    rc = copy_file(home_path(pool, b->home, COPY_SECRET), home_path(pool, b->dir, COPY_SECRET),
+                   true, err);
+    if (!rc)
+        rc = copy_sync(b->partial, err); /* the turns have no use for that */
     CRASH_POINT("backup.before-database");
     if (!rc)
         rc = copy_rename(b->partial, home_path(pool, b->dir, COPY_DATABASE), b->dir, err);
@@ -278,7 +339,7 @@ run(struct backup *b, json_t **ret, struct err *err)
     if (!rc)
         rc = open_stores(b, err);
     if (!rc)
-        rc = turns(b, err);
+        rc = fill(b, err);
     return rc ? rc : finish(b, ret, err);
 }
 
@@ -289,6 +350,7 @@ command_backup(struct command_env *env, const struct conf *conf, json_t **ret, s
                        .conf = conf,
                        .home = conf_text(conf, CONF_DATA),
                        .dir = conf->args[0],
+                       .verify = conf_flag(conf, CONF_VERIFY),
                        .partial = home_path(env->pool, conf->args[0], COPY_PARTIAL)};
     enum rc rc;
 

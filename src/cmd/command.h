@@ -14,17 +14,15 @@
 #ifndef CMD_COMMAND_H
 #define CMD_COMMAND_H
 #include <jansson.h>
-#include <stdatomic.h>
 
 #include "cmd/home.h"
 #include "http/service.h"
 
 struct command_env {
     TALLOC_CTX *pool;
-    struct home *home;            /* NULL for commands that need none, and beside a server */
-    const json_t *lent;           /* what the server gave to a backup beside it; else NULL */
-    struct service *service;      /* NULL outside a server */
-    const _Atomic bool *stopping; /* set when a server stops: long commands give up; may be NULL */
+    struct home *home;       /* NULL for commands that need none, and beside a server */
+    const json_t *lent;      /* what the server gave to a backup beside it; else NULL */
+    struct service *service; /* NULL outside a server */
     void (*progress)(void *arg, const char *text); /* shows how far it is; may be NULL */
     void *progress_arg;
     int exit; /* the exit code of a command that worked but found something wrong */

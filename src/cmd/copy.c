@@ -8,11 +8,14 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "store/document.h"
 #include "store/object.h"
 
 #define BLOCK (256 * 1024)
 #define SHOW_MS 1000
+#define OPENED_MAX 4096
+#define OPENED_BYTES_MAX MIB(1024)
 
 static enum rc
 failed(const char *verb, const char *path, struct err *err)
@@ -41,35 +44,42 @@ pour(struct blob_reader *r, struct blob_writer *w, struct err *err)
     return rc;
 }
 
+/* What a row says of its bytes. */
+struct wanted {
+    struct blob_key key;
+    int64_t size;
+    uint8_t sha256[SHA256_LEN];
+};
+
+struct opened {
+    struct wanted wanted;
+    struct blob_reader *reader;
+};
+
 /*
  * A finished blob that does not match its row is removed again; the writer has no way to look at
  * the hash before.
  */
 static enum rc
-copy_blob(struct copy *c, const struct blob_key *key, int64_t size,
-          const uint8_t sha256[SHA256_LEN], struct err *err)
+copy_blob(struct copy *c, const struct wanted *wanted, struct blob_reader *r, struct err *err)
 {
-    SCOPED(blob_reader) r = NULL;
     SCOPED(blob_writer) w = NULL;
     struct blob_info info;
     char text[ID_TEXT_LEN];
-    enum rc rc;
+    enum rc rc = blob_write_open(c->to, &wanted->key, &w, err);
 
-    rc = blob_read_open(c->from, key, &r, err);
-    if (!rc)
-        rc = blob_write_open(c->to, key, &w, err);
     if (!rc)
         rc = pour(r, w, err);
     if (!rc)
         rc = blob_write_finish(w, &info, err);
     if (rc)
         return rc;
-    if (info.size == size && crypto_equal(info.sha256, sha256, SHA256_LEN))
+    if (info.size == wanted->size && crypto_equal(info.sha256, wanted->sha256, SHA256_LEN))
         return RC_OK;
-    rc = blob_delete(c->to, key, err);
+    rc = blob_delete(c->to, &wanted->key, err);
     if (rc)
         return rc;
-    id_format(&key->id, ID_DOCUMENT, ID_UUID, text);
+    id_format(&wanted->key.id, ID_DOCUMENT, ID_UUID, text);
     return err_set(err, RC_IO,
                    "the bytes %s are not what their row says; `dossier check` lists all"
                    " that are damaged",
@@ -79,85 +89,239 @@ copy_blob(struct copy *c, const struct blob_key *key, int64_t size,
 static void
 show(struct copy *c)
 {
-    int64_t now = clock_mono_ms();
-
-    if (now - c->shown_ms_ < SHOW_MS)
-        return;
-    c->shown_ms_ = now;
-    command_progress(c->env, "%lld blobs, %lld MiB", (long long)c->blobs,
-                     (long long)(c->bytes / MIB(1)));
+    c->shown_ms_ = clock_mono_ms();
+    command_progress(c->env, "%s %lld of %lld blobs, %lld of %lld MiB (%d %%)", c->verb_,
+                     (long long)c->done_blobs_, (long long)c->all_blobs_,
+                     (long long)(c->done_bytes_ / MIB(1)), (long long)(c->all_bytes_ / MIB(1)),
+                     c->all_bytes_ ? (int)(c->done_bytes_ * 100 / c->all_bytes_) : 100);
 }
 
-static enum rc
-need(struct copy *c, const struct blob_key *key, int64_t size, const uint8_t sha256[SHA256_LEN],
-     struct err *err)
+static void
+done(struct copy *c, const struct wanted *w)
 {
-    int64_t there;
-    enum rc rc;
+    c->done_blobs_++;
+    c->done_bytes_ += w->size;
+    if (clock_mono_ms() - c->shown_ms_ >= SHOW_MS)
+        show(c);
+}
 
-    if (c->env->stopping && atomic_load(c->env->stopping))
-        return err_set(err, RC_UNAVAILABLE, "the server is stopping; begin again");
-    c->blobs++;
-    c->bytes += size;
-    show(c);
-    rc = blob_stat(c->to, key, &there, err);
-    if (rc == RC_NOT_FOUND)
-        rc = copy_blob(c, key, size, sha256, err);
-    if (rc != RC_NOT_FOUND)
+/* Copies what is open; only closes it when `rc` tells of a failure before. */
+static enum rc
+copy_opened(struct copy *c, enum rc rc, struct err *err)
+{
+    for (size_t i = 0; i < c->n_opened_; i++) {
+        struct opened *o = &c->opened_[i];
+
+        if (!rc)
+            rc = copy_blob(c, &o->wanted, o->reader, err);
+        blob_reader_free(&o->reader);
+        done(c, &o->wanted);
+    }
+    c->n_opened_ = 0;
+    c->opened_bytes_ = 0;
+    return rc;
+}
+
+typedef enum rc visit_fn(struct copy *c, const struct wanted *w, struct err *err);
+
+/* Removes bytes of the target that are not what their row says. */
+static enum rc
+reject(struct copy *c, const struct wanted *w, struct err *err)
+{
+    char text[ID_TEXT_LEN];
+
+    id_format(&w->key.id, ID_DOCUMENT, ID_UUID, text);
+    log_warn("the copy of the bytes %s was damaged; it is made anew", text);
+    return blob_delete(c->to, &w->key, err);
+}
+
+/*
+ * Bytes that are open can be read even when they are erased meanwhile. To open is quick and to copy
+ * is not, so many are opened first; not all, so that what is erased is soon off the disk.
+ */
+static enum rc
+open_source(struct copy *c, const struct wanted *w, struct err *err)
+{
+    struct opened *o;
+    enum rc rc = RC_OK;
+
+    if (c->n_opened_ == c->max_opened_ || c->opened_bytes_ >= OPENED_BYTES_MAX)
+        rc = copy_opened(c, rc, err);
+    o = &c->opened_[c->n_opened_];
+    if (!rc)
+        rc = blob_read_open(c->from, &w->key, &o->reader, err);
+    if (rc)
         return rc;
-    c->lost++;
+    o->wanted = *w;
+    c->n_opened_++;
+    c->opened_bytes_ += w->size;
     return RC_OK;
 }
 
-/* The rows of one workspace. */
-struct rows {
+static enum rc
+need(struct copy *c, const struct wanted *w, struct err *err)
+{
+    int64_t there = 0;
+    enum rc rc = blob_stat(c->to, &w->key, &there, err);
+
+    if (!rc && there == w->size) {
+        done(c, w);
+        return RC_OK;
+    }
+    if (!rc)
+        rc = reject(c, w, err);
+    if (!rc || rc == RC_NOT_FOUND)
+        rc = open_source(c, w, err);
+    if (rc != RC_NOT_FOUND)
+        return rc;
+    c->lost++;
+    done(c, w);
+    return RC_OK;
+}
+
+static enum rc
+hash(struct blob_reader *r, uint8_t ret[SHA256_LEN], struct err *err)
+{
+    SCOPED_POOL(pool);
+    struct sha256 *sum = sha256_new();
+    char *block = mem_zalloc(pool, BLOCK);
+    int64_t at = 0;
+    size_t n = 0;
+    enum rc rc;
+
+    do {
+        rc = blob_read(r, at, block, BLOCK, &n, err);
+        if (!rc)
+            sha256_add(sum, block, n);
+        at += (int64_t)n;
+    } while (!rc && n > 0);
+    sha256_done(&sum, ret);
+    return rc;
+}
+
+/* Bytes that cannot be read are as good as damaged: the disk may take others in their place. */
+static enum rc
+verify(struct copy *c, const struct wanted *w, struct err *err)
+{
+    SCOPED(blob_reader) r = NULL;
+    uint8_t found[SHA256_LEN];
+    enum rc rc = blob_read_open(c->to, &w->key, &r, err);
+
+    if (!rc)
+        rc = hash(r, found, err);
+    done(c, w);
+    if (!rc && crypto_equal(found, w->sha256, SHA256_LEN))
+        return RC_OK;
+    if (rc == RC_UNAVAILABLE) /* that says nothing about the disk */
+        return rc;
+    c->damaged++;
+    return reject(c, w, err);
+}
+
+/* One walk over all rows. */
+struct walk {
     struct copy *copy;
+    visit_fn *visit; /* NULL: only counts */
     int64_t workspace;
 };
 
 static enum rc
-need_document(void *arg, const struct document *d, struct err *err)
+pass(struct walk *walk, const struct id *blob, int64_t size, const uint8_t *sha256, struct err *err)
 {
-    struct rows *r = arg;
-    struct blob_key key = {.workspace = r->workspace, .id = d->blob_id};
+    struct wanted w = {.key = {.workspace = walk->workspace, .id = *blob}, .size = size};
 
-    return need(r->copy, &key, d->size_bytes, d->sha256, err);
+    walk->copy->blobs++;
+    walk->copy->bytes += size;
+    if (!walk->visit)
+        return RC_OK;
+    memcpy(w.sha256, sha256, sizeof(w.sha256));
+    return walk->visit(walk->copy, &w, err);
 }
 
 static enum rc
-need_object(void *arg, const struct object *o, struct err *err)
+pass_document(void *arg, const struct document *d, struct err *err)
 {
-    struct rows *r = arg;
-    struct blob_key key = {.workspace = r->workspace, .id = o->blob_id};
-
-    return need(r->copy, &key, o->size_bytes, o->sha256, err);
+    return pass(arg, &d->blob_id, d->size_bytes, d->sha256, err);
 }
 
 static enum rc
-need_workspace(struct tx *tx, const struct workspace *w, void *arg, struct err *err)
+pass_object(void *arg, const struct object *o, struct err *err)
+{
+    return pass(arg, &o->blob_id, o->size_bytes, o->sha256, err);
+}
+
+static enum rc
+pass_workspace(struct tx *tx, const struct workspace *w, void *arg, struct err *err)
 {
     const struct document_filter all = {.after_ms = -1, .before_ms = -1};
-    struct rows rows = {.copy = arg, .workspace = w->number};
+    struct walk *walk = arg;
     int64_t n = 0;
     enum rc rc;
 
+    walk->workspace = w->number;
     rc = document_count(tx, w->number, &all, &n, err);
-    rows.copy->documents += n;
+    walk->copy->documents += n;
     if (!rc)
-        rc = document_each_blob(tx, w->number, need_document, &rows, err);
+        rc = document_each_blob(tx, w->number, pass_document, walk, err);
     if (!rc)
-        rc = object_each(tx, w->number, need_object, &rows, err);
+        rc = object_each(tx, w->number, pass_object, walk, err);
     return rc;
+}
+
+static enum rc
+walk_rows(struct copy *c, struct db_conn *conn, visit_fn *visit, struct err *err)
+{
+    SCOPED_POOL(pool);
+    struct tx tx = {.conn = conn, .pool = pool, .now_ms = clock_wall_ms()};
+    struct walk walk = {.copy = c, .visit = visit};
+
+    c->documents = c->blobs = c->bytes = 0;
+    return workspace_each(&tx, pass_workspace, &walk, err);
+}
+
+/* Twice over the rows, so that the progress of the second time is that of a known whole. */
+static enum rc
+work(struct copy *c, struct db_conn *conn, const char *verb, visit_fn *visit, struct err *err)
+{
+    enum rc rc = walk_rows(c, conn, NULL, err);
+
+    c->verb_ = verb;
+    c->all_blobs_ = c->blobs;
+    c->all_bytes_ = c->bytes;
+    c->done_blobs_ = c->done_bytes_ = 0;
+    return rc ? rc : walk_rows(c, conn, visit, err);
 }
 
 enum rc
 copy_blobs(struct copy *c, struct db_conn *conn, struct err *err)
 {
     SCOPED_POOL(pool);
-    struct tx tx = {.conn = conn, .pool = pool, .now_ms = clock_wall_ms()};
+    long descriptors = sysconf(_SC_OPEN_MAX);
+    enum rc rc;
 
-    c->documents = c->blobs = c->bytes = c->lost = 0;
-    return workspace_each(&tx, need_workspace, c, err);
+    c->lost = 0;
+    c->max_opened_ = OPENED_MAX;
+    if (descriptors > 0 && descriptors / 2 < OPENED_MAX) /* the copying needs some, too */
+        c->max_opened_ = (size_t)descriptors / 2;
+    c->opened_ = MEM_ARRAY(pool, struct opened, c->max_opened_);
+    rc = work(c, conn, "copied", need, err);
+    rc = copy_opened(c, rc, err);
+    c->opened_ = NULL;
+    if (!rc)
+        show(c);
+    return rc;
+}
+
+enum rc
+copy_verify(struct copy *c, struct db_conn *conn, struct err *err)
+{
+    enum rc rc;
+
+    c->damaged = 0;
+    rc = work(c, conn, "verified", verify, err);
+    if (!rc)
+        show(c);
+    return rc;
 }
 
 struct pruning {
@@ -203,7 +367,7 @@ pour_file(int in, int out, const char *to, struct err *err)
         if (n < 0)
             return failed("read what goes to", to, err);
         if (n == 0)
-            return fsync(out) == 0 ? RC_OK : failed("sync", to, err);
+            return RC_OK;
         for (ssize_t at = 0; at < n; at += done) {
             done = write(out, block + at, (size_t)(n - at));
             if (done < 0)
@@ -213,7 +377,7 @@ pour_file(int in, int out, const char *to, struct err *err)
 }
 
 enum rc
-copy_file(const char *from, const char *to, struct err *err)
+copy_file(const char *from, const char *to, bool synced, struct err *err)
 {
     int in = open(from, O_RDONLY | O_CLOEXEC | O_NOFOLLOW), out;
     enum rc rc;
@@ -222,6 +386,8 @@ copy_file(const char *from, const char *to, struct err *err)
         return failed("read", from, err);
     out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     rc = out < 0 ? failed("write", to, err) : pour_file(in, out, to, err);
+    if (!rc && synced && fsync(out) != 0)
+        rc = failed("sync", to, err);
     (void)close(in);
     if (out >= 0 && close(out) != 0 && !rc)
         rc = failed("write", to, err);
@@ -229,10 +395,10 @@ copy_file(const char *from, const char *to, struct err *err)
 }
 
 enum rc
-copy_sync_dir(const char *dir, struct err *err)
+copy_sync(const char *path, struct err *err)
 {
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    enum rc rc = fd >= 0 && fsync(fd) == 0 ? RC_OK : failed("sync", dir, err);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    enum rc rc = fd >= 0 && fsync(fd) == 0 ? RC_OK : failed("sync", path, err);
 
     if (fd >= 0)
         (void)close(fd);
@@ -244,7 +410,7 @@ copy_rename(const char *from, const char *to, const char *dir, struct err *err)
 {
     if (rename(from, to) != 0)
         return failed("name", to, err);
-    return copy_sync_dir(dir, err);
+    return copy_sync(dir, err);
 }
 
 enum rc

@@ -140,6 +140,8 @@ fill(struct restore *r, struct err *err)
     if (!rc)
         rc = db_connect(db, DB_WRITER, &conn, err);
     if (!rc)
+        rc = db_verify(conn, false, err);
+    if (!rc)
         rc = schema_migrate(conn, r->secret.audit_seal, &from, &to, err);
     if (!rc)
         rc = copy_blobs(&r->copy, conn, err);
@@ -157,12 +159,12 @@ run(struct restore *r, struct err *err)
     TALLOC_CTX *pool = r->copy.env->pool;
     enum rc rc;
 
-    rc = copy_file(home_path(pool, r->from, COPY_DATABASE), r->partial, err);
+    rc = copy_file(home_path(pool, r->from, COPY_DATABASE), r->partial, true, err);
     if (!rc)
-        rc = copy_sync_dir(r->to, err);
+        rc = copy_sync(r->to, err);
     if (!rc)
         rc = copy_file(home_path(pool, r->from, COPY_SECRET), home_path(pool, r->to, COPY_SECRET),
-                       err);
+                       true, err);
     if (!rc)
         rc = secret_load(home_path(pool, r->to, COPY_SECRET), false, &r->secret, err);
     if (!rc)

@@ -210,3 +210,18 @@ db_col_id(struct db_cursor *cursor, int col, struct id *ret)
     memcpy(ret, p, sizeof(*ret));
     return true;
 }
+
+/* A server of its own looks after its pages itself. */
+static const struct sql verify_rows = {.sqlite = "PRAGMA quick_check(1)", .pg = "SELECT 'ok'"};
+static const struct sql verify_all = {.sqlite = "PRAGMA integrity_check(1)", .pg = "SELECT 'ok'"};
+
+enum rc
+db_verify(struct db_conn *conn, bool indexes, struct err *err)
+{
+    SCOPED(db_cursor) c = NULL;
+    enum rc rc = db_query_one(conn, indexes ? &verify_all : &verify_rows, DB_NO_ARGS, &c, err);
+
+    if (!rc && !streq(db_col_text(c, 0), "ok"))
+        rc = err_set(err, RC_IO, "the database is damaged: %s", db_col_text(c, 0));
+    return rc;
+}

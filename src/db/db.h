@@ -147,8 +147,15 @@ char *db_col_strdup(struct db_cursor *cursor, int col, TALLOC_CTX *pool);
 /* An id column; false for SQL NULL, with *ret all zero. */
 bool db_col_id(struct db_cursor *cursor, int col, struct id *ret);
 
-/* Copies a consistent state of the whole database into the new file `path`, beside writers. */
+/* Copies a consistent state of the whole database into the new file `path`, beside writers. The
+ * file is not synced. */
 MUST_CHECK enum rc db_backup(struct db *db, const char *path, struct err *err);
+
+/*
+ * Whether the database is sound in itself: its pages and rows; with `indexes` also that each index
+ * agrees with its table, which takes longer. Errors: IO, the detail says what is wrong first.
+ */
+MUST_CHECK enum rc db_verify(struct db_conn *conn, bool indexes, struct err *err);
 
 /* Moves the write-ahead log into the database and truncates it, so that deleted content is gone. */
 MUST_CHECK enum rc db_checkpoint(struct db_conn *conn, struct err *err);

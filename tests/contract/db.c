@@ -361,6 +361,8 @@ rows_of_copy(struct subject *s, const char *dir)
 
     EXPECT(RC_OK, s->open(dir, &copy, &s->err));
     EXPECT(RC_OK, db_connect(copy, DB_WRITER, &conn, &s->err));
+    EXPECT(RC_OK, db_verify(conn, false, &s->err));
+    EXPECT(RC_OK, db_verify(conn, true, &s->err));
     n = rows(s, conn);
     db_conn_free(&conn);
     db_free(&copy);

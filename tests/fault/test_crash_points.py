@@ -302,6 +302,11 @@ def run_backup(stage, point):
         restored = harness.run_binary("restore", target, "--data", stage.server.home / "none")
         assert restored.returncode != 0, "restored from an unfinished backup"
     stage.server.run("backup", target)
+    stage.run_to_death(point, "backup", target)  # brought up to date: the earlier one counts
+    if point not in ("backup.before-database", "backup.before-manifest"):
+        earlier = harness.run_binary("restore", target, "--data", stage.server.home / "earlier")
+        assert earlier.returncode == 0, earlier.stderr
+    stage.server.run("backup", target)
     stage.server.data_dir = stage.server.home / "restored"
     stage.server.run("restore", target)
     stage.server.start()
