@@ -23,6 +23,7 @@ name for that moment. What the model of a disk promises is less than any file sy
 - What is mapped into memory (SQLite's -shm) is lost.
 """
 import bisect
+import copy
 import mmap
 import os
 import random
@@ -415,8 +416,9 @@ def private(path, flags):
 def crash_states(log, plan, deaf=None, before=None):
     """The states of a plan, [(position, policy, seed)], in order of their positions. Each is to be
     written before the next is asked for. `deaf(path)` true: this disk does not keep what it
-    promised when the file or directory of that path was synced. `before`: the Disk at first."""
-    disk = before or Disk()
+    promised when the file or directory of that path was synced. `before`: the Disk at first, which
+    is left as it is."""
+    disk = copy.deepcopy(before) if before else Disk()
     done = 0
     for position, policy, seed in sorted(plan, key=lambda part: part[0]):
         until = log.after(position)
