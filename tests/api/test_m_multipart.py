@@ -325,6 +325,17 @@ def test_broken_multipart(lone):
         told(answer, 400)
 
 
+@pytest.mark.usefixtures("unchanged")
+def test_broken_multipart_in_pieces(lone):
+    """In chunks of any size the verdict is the same; what had arrived is not kept."""
+    for name, body in BROKEN.items():
+        for size in (1, 2, 3, 7, 4096):
+            if len(body) > 3000 * size:
+                continue
+            pieces = [body[i:i + size] for i in range(0, len(body), size)]
+            assert send(lone[1], iter(pieces)).status_code == 400, (name, size)
+
+
 TYPES = [None, "", "application/json", "text/plain", "application/x-www-form-urlencoded",
          "multipart/form-data", "multipart/form-data; boundary=",
          'multipart/form-data; boundary=""',
