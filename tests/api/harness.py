@@ -35,10 +35,11 @@ import schema
 
 ROOT = Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("DOSSIER_BIN", str(ROOT / "build" / "dossier"))
-READY_SECONDS = 30
-STOP_SECONDS = 20
-COMMAND_SECONDS = 30
-REQUEST_SECONDS = 45
+SLOWER = int(os.environ.get("TESTS_SLOWER", "1"))   # how many times slower the server is
+READY_SECONDS = 30 * SLOWER
+STOP_SECONDS = 20 * SLOWER
+COMMAND_SECONDS = 30 * SLOWER
+REQUEST_SECONDS = 45 * SLOWER
 
 PERMISSIONS = (
     "read:documents", "write:documents", "admin:documents", "extractions:write",
