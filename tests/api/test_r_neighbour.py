@@ -25,7 +25,7 @@ LONG = int(os.environ.get("DOSSIER_NEIGHBOUR_EXAMPLES", "20000"))
 SEED = os.environ.get("DOSSIER_NEIGHBOUR_SEED")
 EXAMPLES_A_PAIR = 100   # then two new workspaces: lists of thousands say no more
 
-SECRET = "zqz"          # in every word that is the neighbour's alone
+SECRET = "neighbour"    # in every word that is the neighbour's alone; too long to turn up by chance
 WORDS = ["report", "a"]
 OWN = [f"{SECRET}1", f"{SECRET}2"]
 ID = re.compile(r"\b(?:doc|docs|dlnk|usr|key|log|upl)_([0-9A-HJKMNP-TV-Z]{26})")
