@@ -106,7 +106,8 @@ class Step:
     body: bytes
     headers: dict
     status: int
-    enter: object               # (library, answer)
+    enter: object               # enter(library, answer): its effect
+    told: object                # told(answer): once, when it is acknowledged
 
 
 class Client:
@@ -139,15 +140,16 @@ class Client:
         event = Event(sent, self.clock(), lambda library: step.enter(library, answer), step)
         event.enter(self.library)
         self.book.events.append(event)
+        step.told(answer)
 
     # ---- the steps ----
 
-    def step(self, method, path, body, status, enter, headers=()):
+    def step(self, method, path, body, status, enter, headers=(), told=lambda answer: None):
         self.count += 1
         key = {"Idempotency-Key": self.rng.randbytes(12).hex()}
         if isinstance(body, dict):
             body = json.dumps(body).encode()
-        return Step(method, path, body, {**key, **dict(headers)}, status, enter)
+        return Step(method, path, body, {**key, **dict(headers)}, status, enter, told)
 
     def next_step(self):
         choices = [self.create, self.create, self.upload, self.ask, self.make_key]
@@ -184,12 +186,12 @@ class Client:
         return self.step("POST", "/api/v1/upload", multipart(contents), 200, enter, FORM)
 
     def ask(self):
-        def enter(library, answer):
-            if library is self.library:
-                self.urls.append((urlsplit(answer["data"]["upload_url"]).path,
-                                  answer["data"]["storage_path"]))
+        def told(answer):
+            self.urls.append((urlsplit(answer["data"]["upload_url"]).path,
+                              answer["data"]["storage_path"]))
 
-        return self.step("POST", "/v1/documents/upload-url", {}, 201, enter)
+        return self.step("POST", "/v1/documents/upload-url", {}, 201, lambda library, answer: None,
+                         told=told)
 
     def put(self):
         url, path = self.urls.pop()
@@ -243,30 +245,24 @@ class Client:
 
         return self.step("PATCH", f"/v1/documents/{uuid.UUID(document)}", members, 200, enter)
 
-    def delete(self, query=""):
+    def delete(self, hard=False):
         document = self.some_document()
+        sha256 = self.library.documents[document]["sha256"]
 
         def enter(library, _answer):
             del library.documents[document]
             library.note("delete", document)
 
-        return self.step("DELETE", f"/v1/documents/{uuid.UUID(document)}{query}", b"", 204, enter)
+        def told(_answer):
+            if hard and sha256:
+                self.book.erased.append((self.clock(), mark(self.book.contents[sha256])))
+
+        query = "?hard=true" if hard else ""
+        return self.step("DELETE", f"/v1/documents/{uuid.UUID(document)}{query}", b"", 204, enter,
+                         told=told)
 
     def delete_hard(self):
-        step = self.delete("?hard=true")
-        enter = step.enter
-
-        def enter_and_erase(library, answer):
-            if library is self.library:
-                before = {m["sha256"] for m in library.documents.values()}
-                enter(library, answer)
-                gone = before - {m["sha256"] for m in library.documents.values()} - {None}
-                self.book.erased += [(self.clock(), mark(self.book.contents[s])) for s in gone]
-            else:
-                enter(library, answer)
-
-        step.enter = enter_and_erase
-        return step
+        return self.delete(hard=True)
 
     def make_key(self):
         def enter(library, answer):

@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import uuid
 from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +36,8 @@ import power  # noqa: E402
 from harness import data, parse_output, run_binary  # noqa: E402
 from ledger import (  # noqa: E402
     Book, Client, Event, marks_in, open_database, plain_id, read_library)
+
+pytestmark = pytest.mark.timeout(300)
 
 STATES = int(os.environ.get("DOSSIER_POWER_STATES", "60"))
 KEEP = os.environ.get("DOSSIER_POWER_KEEP")     # where to put states that are lost
@@ -173,6 +176,7 @@ class Judge:
         self.position = position    # of all states, whatever their own is
         self.tally = Counter()
         self.lost = []
+        self.lock = threading.Lock()
 
     def judge(self, plan, serve_each=0, deaf=None, stop_at=3):
         """All states of a plan, or until so many are lost; each n-th is served, too."""
@@ -196,7 +200,7 @@ class Judge:
         try:
             position = state.position if self.position is None else self.position
             self.look(directory / "disk", position, served)
-        except Exception as error:  # pylint: disable=broad-except  # all are of one state
+        except Exception as error:  # whatever it is, it is of this state
             self.lost.append(f"{state.name}: {type(error).__name__}: {str(error)[:1500]}")
             if KEEP:
                 shutil.copytree(directory, Path(KEEP) / state.name, dirs_exist_ok=True)
@@ -204,11 +208,15 @@ class Judge:
         finally:
             shutil.rmtree(directory, ignore_errors=True)
 
+    def count(self, what, number=1):
+        with self.lock:
+            self.tally[what] += number
+
     def expected(self, position):
         return [book.expected(position) for book in self.recording.books]
 
     def look(self, disk, position, served):
-        self.tally["states"] += 1
+        self.count("states")
         expected = self.expected(position)
         erased = {m for book in self.recording.books for m in book.erased_before(position)}
         left = marks_in(disk) & erased
@@ -216,13 +224,13 @@ class Judge:
         told = any(definite is not None for definite, _, _ in expected)
         hard = sum(doubt is not None and doubt.is_hard() for _, _, doubt in expected)
         self.open(disk / "data", told, hard)
-        self.tally["opened"] += 1
+        self.count("opened")
         if told:
             assert (disk / "data" / "secret.key").read_bytes() == self.recording.secret()
         self.compare(disk / "data", expected)
         if served:
             self.serve(disk / "data", expected)
-            self.tally["served"] += 1
+            self.count("served")
 
     @staticmethod
     def open(data_dir, told, hard):
@@ -243,8 +251,8 @@ class Judge:
                 found = read_library(data_dir, database, book.workspace)
                 assert found in (definite, other), difference(found, definite, doubt)
                 if doubt:
-                    self.tally["in doubt"] += 1
-                    self.tally["in doubt and done"] += found == other
+                    self.count("in doubt")
+                    self.count("in doubt and done", found == other)
 
     def serve(self, data_dir, expected):
         """As its clients see it; and what was in doubt, sent again, is done."""
@@ -331,7 +339,6 @@ def test_the_whole_recording_is_the_directory(life, tmp_path):
     assert [name for name in real if made[name] != real[name]] == []
 
 
-@pytest.mark.timeout(300)
 def test_power_loss(life):
     judge = Judge(life).judge(random_plan(life.log(), 12, seed=1), serve_each=6)
     passes(judge)
@@ -352,7 +359,6 @@ SYNCED = {
 }
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("what", SYNCED)
 def test_without_a_sync_something_is_lost(life, what):
     """Each kind of sync is called for a reason, and a service without it would be found out."""
@@ -375,7 +381,6 @@ def first(library):
     recording.remove()
 
 
-@pytest.mark.timeout(120)
 def test_power_loss_in_the_first_start(first):
     plan = random_plan(first.log(), 10, seed=2)
     plan += [(end, power.jumble, seed) for end in first.log().namings()[:12] for seed in (1, 2)]
@@ -432,13 +437,13 @@ class CopiesJudge(Judge):
             doubt = [copy for copy in copies if copy[1] < position < copy[2]]
             whole = "dossier.db" if name == "restored" else "manifest.json"
             if (disk / name / whole).exists():
-                self.tally[name] += 1
+                self.count(name)
                 self.look_at_copy(disk, name, [libraries for *_, libraries in told + doubt])
             else:
                 assert doubt or not told, f"{name} is gone"
                 if name == "restored":
                     self.look_at_unfinished(disk / name)
-        self.tally["states"] += 1
+        self.count("states")
 
     @staticmethod
     def look_at_unfinished(data_dir):
@@ -463,7 +468,6 @@ def copies(library):
     recording.remove()
 
 
-@pytest.mark.timeout(180)
 def test_power_loss_after_backup_and_restore(copies):
     judge = CopiesJudge(copies).judge([(acked, policy, 3) for _, _, acked, _ in copies.made
                                        for policy in (power.drop, power.late, power.metadata)])
