@@ -482,9 +482,10 @@ def test_power_loss_in_backup_and_restore(copies):
     ends = [end for end in copies.log().ends if end > begin]
     plan = [(end, power.POLICIES[i % len(power.POLICIES)], i)
             for i, end in enumerate(random.Random(4).sample(ends, 100))]
-    for _, sent, _, _ in copies.made[1:]:       # what stands where before the bytes come
-        begun = [end for end in copies.log().namings() if end > sent][:8]
-        plan += [(end, power.jumble, seed) for end in begun for seed in (1, 2)]
+    for _, sent, acked, _ in copies.made[1:]:   # before the bytes come, and after
+        named = [end for end in copies.log().namings() if sent < end <= acked]
+        plan += [(end, power.jumble, seed) for end in named[:8] for seed in (1, 2)]
+        plan += [(end, power.drop, 0) for end in named[-8:]]
     passes(CopiesJudge(copies).judge(plan))
 
 
