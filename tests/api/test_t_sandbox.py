@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The sandbox of `serve`: entered by default, off on demand, and in the way of nothing."""
 import os
-import re
 import resource
 import shutil
 import stat
@@ -10,7 +9,7 @@ import subprocess
 import pytest
 import requests
 
-from harness import BINARY, Server, data, run_binary
+from harness import BINARY, Server, data, instrumented, run_binary
 
 NOBODY = 65534
 
@@ -20,12 +19,6 @@ def status(server=None):
     pid = server.process.pid if server else "self"
     with open(f"/proc/{pid}/status", encoding="ascii") as lines:
         return dict(line.rstrip("\n").split(":\t", 1) for line in lines)
-
-
-def instrumented():
-    """True for a sanitizer's build, which needs to look into its own process."""
-    with open(BINARY, "rb") as program:
-        return re.search(rb"__[at]san_init", program.read()) is not None
 
 
 @pytest.fixture(autouse=True)
