@@ -130,26 +130,22 @@ savers_first(struct work **batch, size_t n)
     return savers;
 }
 
-/*
- * Another program holds the database: what came while a batch waited for it is refused as well,
- * for it would only begin to wait. In vain, most likely, and longer than its caller was promised.
- */
-static void
-refuse_waiting(struct engine *en, const struct err *why)
+/* Takes all that waits at this moment; a list by next_. */
+static struct work *
+take_waiting(struct engine *en)
 {
-    struct work *batch[BATCH_MAX];
-    size_t left, n;
+    struct work *taken[BATCH_MAX], *list = NULL;
+    size_t n;
 
     pthread_mutex_lock(&en->lock);
-    left = lanes_waiting(en->lanes);
-    pthread_mutex_unlock(&en->lock);
-    for (; left > 0; left -= n) {
-        pthread_mutex_lock(&en->lock);
-        n = lanes_take(en->lanes, batch, left < BATCH_MAX ? left : BATCH_MAX);
-        pthread_mutex_unlock(&en->lock);
-        for (size_t i = 0; i < n; i++)
-            finish_work(batch[i], why->code, why);
+    while ((n = lanes_take(en->lanes, taken, BATCH_MAX)) > 0) {
+        for (size_t i = 0; i < n; i++) {
+            taken[i]->next_ = list;
+            list = taken[i];
+        }
     }
+    pthread_mutex_unlock(&en->lock);
+    return list;
 }
 
 static void
@@ -157,7 +153,15 @@ run_batch(struct engine *en, struct work **batch, size_t n)
 {
     struct err err = {0}, again = {0};
     enum rc rc = run_transaction(en, batch, n, &err), rc_again;
+    struct work *also = NULL, *w;
     size_t savers = 0;
+
+    /*
+     * Another program holds the database. What came while the batch waited for it would only begin
+     * to wait now, most likely in vain, and longer than its caller was promised.
+     */
+    if (rc == RC_BUSY)
+        also = take_waiting(en);
 
     if (rc == RC_STORAGE_FULL && en->config.relief)
         savers = savers_first(batch, n);
@@ -170,9 +174,11 @@ run_batch(struct engine *en, struct work **batch, size_t n)
     metric_add(en->config.metrics, METRIC_WORKS, (int64_t)n);
     for (size_t i = 0; i < n; i++)
         finish_work(batch[i], i < savers ? rc_again : rc, i < savers ? &again : &err);
+    while ((w = also) != NULL) {
+        also = w->next_; /* after done() the work is no longer ours */
+        finish_work(w, rc, &err);
+    }
     CRASH_POINT("engine.after-done");
-    if (rc == RC_BUSY)
-        refuse_waiting(en, &err);
     if (rc == RC_IO || rc == RC_COMMIT_UNKNOWN)
         engine_fail(en, &err);
     else if (rc_again == RC_IO || rc_again == RC_COMMIT_UNKNOWN)
