@@ -466,17 +466,26 @@ engine_write(struct engine *en, int64_t lane, TALLOC_CTX *pool,
     return wt.rc;
 }
 
+static void
+ask_to_empty_log(struct engine *en, struct waiter *wt)
+{
+    pthread_mutex_lock(&en->lock);
+    BUG_ON(en->empties_log || en->stopping);
+<<<<<<< ours
+    en->empties_log = &wt;
+=======
+    en->empties_log = wt;
+>>>>>>> theirs
+    pthread_cond_signal(&en->wake);
+    pthread_mutex_unlock(&en->lock);
+}
+
 enum rc
 engine_empty_log(struct engine *en, struct err *err)
 {
     struct waiter wt = {.lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
 
-    pthread_mutex_lock(&en->lock);
-    BUG_ON(en->empties_log || en->stopping);
-    // cppcheck-suppress autoVariables ; waited for below, and taken off before that ends
-    en->empties_log = &wt;
-    pthread_cond_signal(&en->wake);
-    pthread_mutex_unlock(&en->lock);
+    ask_to_empty_log(en, &wt);
     waiter_wait(&wt);
     if (wt.rc)
         *err = wt.err;
