@@ -471,11 +471,7 @@ ask_to_empty_log(struct engine *en, struct waiter *wt)
 {
     pthread_mutex_lock(&en->lock);
     BUG_ON(en->empties_log || en->stopping);
-<<<<<<< ours
-    en->empties_log = &wt;
-=======
     en->empties_log = wt;
->>>>>>> theirs
     pthread_cond_signal(&en->wake);
     pthread_mutex_unlock(&en->lock);
 }
