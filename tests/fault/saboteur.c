@@ -8,7 +8,8 @@
  *
  *  I1  Not armed, every call is passed on after one look at the mapping.
  *  I2  A call counts when it is in `calls` and, if it is one on files, concerns a file below
- *      `root` whose path contains `path`. The first-th to the last-th of those are spoilt.
+ *      `root` whose path contains `path`, or ends in it when `path` ends in '$'. The first-th to
+ *      the last-th of those are spoilt.
  *  I3  No call of its own goes through what it stands in front of.
  *
  * Threads: any. What the test writes it writes while not armed.
@@ -160,10 +161,14 @@ path_at(int dir, const char *name, char path[PATH_ROOM])
 static bool
 concerns(const char *path)
 {
-    size_t n = strlen(control->root);
+    size_t n = strlen(control->root), len = strlen(path), part = strlen(control->path);
 
-    return strncmp(path, control->root, n) == 0 && (path[n] == '\0' || path[n] == '/') &&
-           strstr(path + n, control->path) != NULL;
+    if (strncmp(path, control->root, n) != 0 || (path[n] != '\0' && path[n] != '/'))
+        return false;
+    if (part == 0 || control->path[part - 1] != '$')
+        return strstr(path + n, control->path) != NULL;
+    part--;
+    return len - n >= part && strncmp(path + len - part, control->path, part) == 0;
 }
 
 /* ---- what becomes of the call ---- */

@@ -61,6 +61,35 @@ def test_failed_sync(subject, name, path):
     assert found["counts"]["missing"] == 0 and found["ok"], found
 
 
+@pytest.mark.parametrize("call", ["fdatasync", "pwrite"])
+def test_failed_checkpoint(subject, call):
+    """
+    The log is whole, but the disk takes the database no more. SQLite forgets that of checkpoints of
+    its own (and moves the same pages again at the next); the one that each minute empties the log
+    does not.
+    """
+    saboteur, server = subject
+    api = server.workspace().api()
+    saboteur.arm(call, error=errno.EIO, path="/dossier.db$")
+    made = []
+    for _ in range(500):        # batches, for the log to grow
+        body = {"entities": [{"entity_type": "deal", "entity_id": unique("e")} for _ in range(200)]}
+        try:
+            answer = api.post("/v1/entities/batch", json=body)
+        except requests.RequestException:
+            break
+        if answer.status_code != 200:
+            break
+        made += body["entities"]
+    assert server.process.wait(STOP_SECONDS) == FAIL_STOP
+    assert saboteur.disarm().spoilt >= 1 and made
+    server.kill()
+    server.start()
+    assert server.run("check")["ok"]
+    for entity in (made[0], made[-1]):
+        api.get(f"/v1/entities/deal/{entity['entity_id']}", expect=200)
+
+
 @pytest.mark.parametrize("nth", [1, 2, 5, 9])
 def test_under_load(subject, nth):
     """The nth sync of the log fails, and it alone: no success after it, and all before it kept."""
