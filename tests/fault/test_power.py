@@ -34,7 +34,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "api")]
 import harness  # noqa: E402  (found by the line above)
 import power  # noqa: E402
 from harness import data, parse_output, run_binary  # noqa: E402
-from ledger import (  # noqa: E402
+from power_ledger import (  # noqa: E402
     Book, Client, Event, marks_in, open_database, plain_id, read_library)
 
 pytestmark = pytest.mark.timeout(300)
