@@ -19,7 +19,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "api"))
-from test_y_crash import FORM, MARK, made_up, mark, multipart  # noqa: E402
+from ledger import FORM, MARK, made_up, mark, multipart  # noqa: E402
 
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 AUDITED = ("create", "update", "link", "unlink", "delete", "revoke")
