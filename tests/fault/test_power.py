@@ -3,9 +3,10 @@
 Power loss: of what was not synced anything may be on disk, and what was acknowledged is.
 
 The real server runs under recorder.c while clients keep a ledger (power_ledger.py). power.py then
-makes of the recording what a power loss at some moment could leave on disk. From each such directory
-the service starts, its check finds no fault, and each workspace is as its client was told, with the
-request under way done or not done, and the bytes of acknowledged hard deletes are gone.
+makes of the recording what a power loss at some moment could leave on disk. From each such
+directory the service starts, its check finds no fault, and each workspace is as its client was
+told, with the request under way done or not done, and the bytes of acknowledged hard deletes are
+gone.
 
 DOSSIER_POWER_STATES: how many states the longest test tries (60).
 DOSSIER_POWER_KEEP: a directory for what is lost: the log, and each such state. From the log
