@@ -212,9 +212,10 @@ def test_verify_says_nothing_of_a_sound_backup(alone):
 # ---- a damaged database ----
 
 def damage_page(path):
-    """Overwrites the page of the audit trail's rows."""
+    """Overwrites a page that neither a start nor the copying reads."""
     with contextlib.closing(sqlite3.connect(path)) as db:
-        page = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'audit'").fetchone()[0]
+        (page,) = db.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = 'audit_resource'").fetchone()
         size = db.execute("PRAGMA page_size").fetchone()[0]
     with open(path, "r+b") as file:
         file.seek((page - 1) * size + size // 2)

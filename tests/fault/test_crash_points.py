@@ -265,7 +265,8 @@ def run_purge(stage, point):
     stage.run_to_death(point, "serve", "--listen", "127.0.0.1:0")
     stage.server.start()
     stage.sound()
-    assert stage.lines("purge") == 1
+    # what was deleted before with more grace than any delete has now is due as well
+    assert stage.lines("purge") == stage.lines("delete")
     assert data(stage.server.api(stage.key).get("/v1/usage"))["documents"] == 0
 
 
