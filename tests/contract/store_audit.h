@@ -107,8 +107,9 @@ static const char *const refused[] = {
     "DELETE FROM audit",
     "DELETE FROM audit WHERE seq = 1",
     "DELETE FROM audit WHERE seq = 5",
-    "INSERT INTO audit (workspace_id, id, action, resource_type, resource_id, hash, seq)"
-    " SELECT workspace_id, randomblob(16), 'x', 'documents', 'a', hash, 3 FROM audit WHERE seq = 1",
+    ("INSERT INTO audit (workspace_id, id, action, resource_type, resource_id, hash, seq)"
+     " SELECT workspace_id, randomblob(16), 'x', 'documents', 'a', hash, 3 FROM audit"
+     " WHERE seq = 1"),
     "DELETE FROM audit_chain",
     "UPDATE audit_head SET signed_at = 0",
     "DELETE FROM audit_head",
