@@ -12,12 +12,13 @@ import errno
 import json
 import signal
 import subprocess
+import time
 from collections import Counter
 
 import requests
 
 from saboteur import Saboteur, harness
-from harness import data, show, unique
+from harness import data, show, unique, wait_for
 import test_v_matrix as matrix
 
 FAIL_STOP = 70
@@ -73,12 +74,21 @@ def download(side):
     return Request(side, "GET", url[len(side.api.base_url):], {})
 
 
+def docs_of_one(side):
+    owner = unique("owner")
+    side.api.post("/v1/docs", headers={"X-Idempotency-Key": owner}, expect=201,
+                  json={"type": "full", "owner": {"externalId": owner}})
+    return Request(side, "GET", f"/v1/docs?externalId={owner}", {})
+
+
 WRITES = {op: of_route(op) for op, route in matrix.KEYED.items() if route["method"] != "GET"}
 WRITES.update({"document.delete hard": hard_delete, "signed.upload": signed_upload,
                "upload.create": upload, "upload.create large": large_upload})
 READS = {op: of_route(op) for op, route in matrix.KEYED.items() if route["method"] == "GET"}
-READS.update({"signed.download": download,
-              "document.list search": of_route("document.list", "?search=N&folder=/a&tag=x")})
+READS.update({"signed.download": download, "docs.list": docs_of_one,
+              "document.list": of_route("document.list", "?per_page=2"),
+              "audit.list": of_route("audit.list", "?per_page=2"),
+              "document.list search": of_route("document.list", "?per_page=2&search=N&tag=x")})
 
 
 def test_every_route_that_changes_something_is_tried():
@@ -94,7 +104,8 @@ class Subject:
     def __init__(self, directory, *options, named=False):
         self.named = named
         self.saboteur = Saboteur(directory)
-        self.server = self.saboteur.server(*options)
+        # no purge but those that are asked for: they would change what is counted below
+        self.server = self.saboteur.server(*(options or ["--purge-after", "55m"]))
         self.start()
         self.side = matrix.Side(self.server)
         self.side.workspace.entity("deal", "always")
@@ -133,8 +144,11 @@ class Subject:
         return self.server.process.poll() is not None
 
     def sound(self):
-        report = self.server.run("check")
-        assert report["ok"] is True and report["counts"]["missing"] == 0, report
+        done = harness.run_binary("check", "--data", self.server.data_dir)
+        report = harness.parse_output(done.stdout)
+        # bytes that no row names are what an end in the middle of an upload may leave to the sweep
+        wrong = {name: n for name, n in report["counts"].items() if n and name != "orphans"}
+        assert wrong == {} and report["ok"] is not (report["counts"]["orphans"] > 0), done.stdout
         assert self.server.run("audit", "verify")["ok"] is True
         return report
 
@@ -155,7 +169,9 @@ class Subject:
 
     def effect(self, make):
         """What a request does when nothing fails."""
-        request, before, files = make(self.side), self.state(), self.blobs()
+        request, before = make(self.side), self.state()
+        time.sleep(0.3)     # bytes of a request that was refused go after its answer
+        files = self.blobs()
         assert request.send().status_code < 300
         return {**difference(self.state(), before), "files": self.blobs() - files}
 
@@ -186,7 +202,7 @@ class Subject:
     def write(self, op, make, wanted, arm, allowed=(FAIL_STOP,)):
         """True when the fault touched it."""
         request = make(self.side)
-        before, files = self.state(), self.blobs()
+        before, files, ends = self.state(), self.blobs(), self.restarts.total()
         first, seen = self.attempt(request, arm)
         where = (op, seen, first is not None and show(first))
         if first is not None:
@@ -195,8 +211,9 @@ class Subject:
         same_outcome(op, first, again, where)
         found = difference(self.state(), before)
         assert found in effects(op, wanted), (where, found, wanted)
-        if first is not None and first.status_code == 507:
-            assert self.blobs() - files <= wanted["files"], where
+        # what cannot be removed because the process ends is left to the sweep
+        if first is not None and first.status_code == 507 and self.restarts.total() == ends:
+            wait_for(lambda: self.blobs() - files <= wanted["files"])
         return bool(seen.spoilt)
 
     def read(self, op, make, arm, allowed=(FAIL_STOP,)):
