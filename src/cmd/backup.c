@@ -24,6 +24,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -45,6 +46,7 @@ struct backup {
     const struct conf *conf;
     const char *home; /* the directory of --data */
     const char *dir;
+    int lock; /* held on `dir` while it is written; -1: not yet */
     bool verify;
     char *partial; /* DIR/dossier.db.partial */
     char *lent;    /* a copy that the server made and nobody has fetched yet; NULL: none */
@@ -62,19 +64,52 @@ write_file(const char *path, const char *text, struct err *err)
     return ok ? RC_OK : err_errno(err, RC_IO, path);
 }
 
+/* Two backups at once would each take away what the other needs. The kernel ends the lock. */
+static enum rc
+lock(struct backup *b, struct err *err)
+{
+    b->lock = open(b->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (b->lock < 0)
+        return err_errno(err, RC_IO, mem_printf(b->copy.env->pool, "cannot open %s", b->dir));
+    if (flock(b->lock, LOCK_EX | LOCK_NB) != 0)
+        return err_set(err, RC_BUSY, "another backup into %s is under way; wait for it", b->dir);
+    return RC_OK;
+}
+
+/* True for the data directory and what is in it, by whatever name. */
+static bool
+within_home(const struct backup *b)
+{
+    char *home = realpath(b->home, NULL), *dir = realpath(b->dir, NULL);
+    size_t n = home ? strlen(home) : 0;
+    bool within = home && dir && strncmp(dir, home, n) == 0 && (dir[n] == '\0' || dir[n] == '/');
+
+    free(home);
+    free(dir);
+    return within;
+}
+
 /* A new directory, an empty one, or an earlier backup, finished or not, which is brought up to
  * date. */
 static enum rc
-prepare(struct command_env *env, const char *dir, struct err *err)
+prepare(struct backup *b, struct err *err)
 {
-    const char *manifest = home_path(env->pool, dir, COPY_MANIFEST);
+    struct command_env *env = b->copy.env;
+    const char *dir = b->dir, *manifest = home_path(env->pool, dir, COPY_MANIFEST);
     const char *unfinished = home_path(env->pool, dir, UNFINISHED);
     bool made = mkdir(dir, 0700) == 0, empty;
     enum rc rc;
 
     if (!made && errno != EEXIST)
         return err_errno(err, RC_IO, mem_printf(env->pool, "cannot make %s", dir));
-    rc = home_sync_above(dir, made, err);
+    if (within_home(b)) {
+        if (made)
+            (void)rmdir(dir);
+        return err_set(err, RC_IO, "%s is in the data directory; give another one", dir);
+    }
+    rc = lock(b, err);
+    if (!rc)
+        rc = home_sync_above(dir, made, err);
     if (!rc)
         rc = copy_dir_empty(dir, NULL, &empty, err);
     if (rc)
@@ -334,7 +369,7 @@ open_stores(struct backup *b, struct err *err)
 static enum rc
 run(struct backup *b, json_t **ret, struct err *err)
 {
-    enum rc rc = prepare(b->copy.env, b->dir, err);
+    enum rc rc = prepare(b, err);
 
     if (!rc)
         rc = open_stores(b, err);
@@ -350,6 +385,7 @@ command_backup(struct command_env *env, const struct conf *conf, json_t **ret, s
                        .conf = conf,
                        .home = conf_text(conf, CONF_DATA),
                        .dir = conf->args[0],
+                       .lock = -1,
                        .verify = conf_flag(conf, CONF_VERIFY),
                        .partial = home_path(env->pool, conf->args[0], COPY_PARTIAL)};
     enum rc rc;
@@ -362,6 +398,8 @@ command_backup(struct command_env *env, const struct conf *conf, json_t **ret, s
     if (b.lent)
         (void)unlink(b.lent);
     blob_store_free(&b.copy.to);
+    if (b.lock >= 0)
+        (void)close(b.lock);
     if (!env->home)
         blob_store_free(&b.copy.from);
     return rc;

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "cmd/copy.h"
 #include "http/service.h"
 #include "store/census.h"
 #include "store/schema.h"
@@ -210,6 +211,26 @@ name_file(enum rc rc, const char *path, struct err *err)
     return err_set(err, rc, "cannot open %s: %s", path, detail);
 }
 
+/* Bytes without any row would be swept: then the database was lost, and is not to be made anew. */
+static enum rc
+refuse_lost(struct home *home, const char *path, struct err *err)
+{
+    const char *objects = home_path(home->pool, home->dir, "blobs/objects");
+    struct stat info;
+    bool empty = true;
+    enum rc rc;
+
+    if (stat(path, &info) == 0 && info.st_size > 0)
+        return RC_OK;
+    rc = copy_dir_empty(objects, NULL, &empty, err);
+    if (rc || empty)
+        return rc;
+    return err_set(err, RC_INVALID,
+                   "%s has bytes of documents but no database: restore dossier.db and what stands "
+                   "beside it from a backup, or move the bytes away",
+                   home->dir);
+}
+
 static enum rc
 open_database(struct home *home, struct err *err)
 {
@@ -223,8 +244,10 @@ open_database(struct home *home, struct err *err)
                        home->dir);
     if (access(path, R_OK | W_OK) != 0 && errno != ENOENT)
         return denied("read and write", path, err);
-    rc = secret_load(home_path(home->pool, home->dir, "secret.key"), access(path, F_OK) != 0,
-                     &home->app.secret, err);
+    rc = refuse_lost(home, path, err);
+    if (!rc)
+        rc = secret_load(home_path(home->pool, home->dir, "secret.key"), access(path, F_OK) != 0,
+                         &home->app.secret, err);
     if (rc)
         return rc;
     rc = db_open_sqlite(path, &home->app.db, err);

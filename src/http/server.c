@@ -88,6 +88,19 @@ wake(void *arg)
 }
 
 /*
+ * The query is parsed by us. The library would too, into the memory of the connection, and where
+ * that does not suffice it answers nothing at all. The text is in its own buffer, and cut there.
+ */
+static void
+drop_arguments(const char *target)
+{
+    char *query = strchr((char *)(uintptr_t)target, '?');
+
+    if (query && query[1])
+        query[1] = '\0';
+}
+
+/*
  * Called with the raw target, before the headers: the first sight of a request. Little is kept of
  * it until they are there, for thousands may be slow to send them.
  */
@@ -101,6 +114,7 @@ on_target(void *cls, const char *target, struct MHD_Connection *c)
     call->connection = c;
     call->peer = peer_of(c);
     call->wire.target = mem_strdup(call, target);
+    drop_arguments(target);
     atomic_fetch_add(&s->busy, 1);
     return call;
 }

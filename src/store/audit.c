@@ -15,8 +15,22 @@ static const struct sql count_before =
     SQL("SELECT count(*), min(id) FROM audit WHERE workspace_id = $1 AND id < $2");
 static const struct sql oldest_first =
     SQL("SELECT id, hash FROM audit WHERE workspace_id = $1 AND seq > $2 ORDER BY seq LIMIT $3");
-static const struct sql in_order =
-    SQL("SELECT " COLUMNS " FROM audit WHERE workspace_id = $1 ORDER BY seq");
+/* Of a column: what is hashed is all that it holds. A text that was made bytes, or goes on behind a
+ * NUL, would be hashed alike and found by nobody. */
+#define TEXT_OR_NULL(c) " (" c " IS NULL OR (typeof(" c ") = 'text' AND instr(" c ", char(0)) = 0))"
+#define ID_OR_NULL(c) " (" c " IS NULL OR (typeof(" c ") = 'blob' AND length(" c ") = 16))"
+
+static const struct sql in_order = {
+    .sqlite =
+        "SELECT " COLUMNS ", typeof(id) = 'blob' AND typeof(hash) = 'blob'"
+        " AND typeof(action) = 'text' AND typeof(resource_type) = 'text'"
+        " AND typeof(resource_id) = 'text' AND" TEXT_OR_NULL("action") " AND" TEXT_OR_NULL("resourc"
+                                                                                           "e_type") " AND" TEXT_OR_NULL("resource_id") " AND" ID_OR_NULL(
+            "key_id") " AND" ID_OR_NULL("user_id") " AND" TEXT_OR_NULL("request_id") " AN"
+                                                                                     "D" TEXT_OR_NULL("address") " AND" TEXT_OR_NULL("details") " FROM audit WHERE workspace_id = $1 ORDER BY seq",
+    /* columns have types there, and texts no NUL */
+    .pg = "SELECT " COLUMNS ", 1 FROM audit WHERE workspace_id = $1 ORDER BY seq",
+};
 static const struct sql remove_up_to =
     SQL("DELETE FROM audit WHERE workspace_id = $1 AND seq <= $2");
 
@@ -217,6 +231,8 @@ audit_each(struct tx *tx, int64_t workspace, audit_visit_fn *visit, void *arg, s
 
         read_line(c, pool, &l);
         audit_chain_col(c, 10, hash);
+        if (!db_col_int(c, 11))
+            memset(hash, 0, SHA256_LEN); /* fits nothing */
         if (!visit(arg, &l, hash))
             break;
     }

@@ -54,7 +54,10 @@ MUST_CHECK enum rc audit_trim(struct tx *tx, int64_t workspace, int64_t before_m
 MUST_CHECK enum rc audit_count_before(struct tx *tx, int64_t workspace, int64_t before_ms,
                                       int64_t *ret_n, int64_t *ret_oldest_ms, struct err *err);
 
-/* Gets a line, valid for the call, and its stored hash; false ends the walk. */
+/*
+ * Gets a line, valid for the call, and its stored hash, all zero when a column holds what we do not
+ * write; false ends the walk.
+ */
 typedef bool audit_visit_fn(void *arg, const struct audit_line *line,
                             const uint8_t hash[SHA256_LEN]);
 

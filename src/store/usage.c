@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/usage.h"
 
+#define BYTES_MAX (INT64_MAX / 2) /* of a workspace without a quota: sums must not overflow */
+#define BYTES_MANY GIB(4)         /* only so many at once can come near that */
+
 static const struct sql read_totals =
     SQL("SELECT coalesce(sum(documents), 0), coalesce(sum(bytes), 0) FROM usage"
         " WHERE workspace_id = $1");
@@ -52,15 +55,16 @@ enum rc
 usage_claim(struct tx *tx, const struct workspace *w, int64_t documents, int64_t bytes,
             struct err *err)
 {
+    int64_t most = w->quota_bytes >= 0 ? w->quota_bytes : BYTES_MAX;
     struct usage now;
     enum rc rc;
 
-    if (w->quota_bytes >= 0 || w->quota_documents >= 0) {
+    if (w->quota_bytes >= 0 || w->quota_documents >= 0 || bytes > BYTES_MANY) {
         rc = read_sums(tx, w->number, &now, err);
         if (rc)
             return rc;
-        if (bytes > 0 && w->quota_bytes >= 0 && bytes > w->quota_bytes - now.bytes)
-            return err_set(err, RC_QUOTA, "quota of %lld bytes", (long long)w->quota_bytes);
+        if (bytes > 0 && bytes > most - now.bytes)
+            return err_set(err, RC_QUOTA, "quota of %lld bytes", (long long)most);
         if (documents > 0 && w->quota_documents >= 0 &&
             documents > w->quota_documents - now.documents)
             return err_set(err, RC_QUOTA, "quota of %lld documents", (long long)w->quota_documents);

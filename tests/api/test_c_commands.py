@@ -479,6 +479,20 @@ def test_a_directory_behind_a_link(alone):
     assert alone.run("check")["ok"]
 
 
+@pytest.mark.parametrize("left", [None, b""])
+def test_a_lost_database_is_not_made_anew(beside, left):
+    """Else the sweep would take all bytes: no row names them any more."""
+    beside.workspace().api().new_bytes(b"precious")
+    assert beside.stop() == 0
+    for path in beside.data_dir.glob("dossier.db*"):
+        path.unlink()
+    if left is not None:
+        (beside.data_dir / "dossier.db").write_bytes(left)
+    done = run_binary("serve", "--data", beside.data_dir, "--listen", "127.0.0.1:0")
+    assert done.returncode == 1 and "no database" in done.stderr
+    assert beside.holds(b"precious")
+
+
 def test_newer_schema_is_not_touched(alone):
     alone.run("migrate")
     path = alone.data_dir / "dossier.db"

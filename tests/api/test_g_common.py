@@ -241,6 +241,14 @@ def test_long_target(server, api):
     raw_error(raw_request(server, "GET", "/v1/usage?x=" + "y" * 8192, [key]), 414, "uri_too_long")
 
 
+@pytest.mark.parametrize("query", ["&" * 1200, "a=b&" * 1500, "tag=x&" * 10, "%26" * 900])
+def test_many_arguments_are_answered(server, api, query):
+    """The parser underneath has no say in them."""
+    target = f"/v1/documents?{query}"
+    answer = raw_request(server, "GET", target, [("X-API-Key", api.key)])
+    assert answer is not None and answer.status in (200, 400), answer
+
+
 @pytest.mark.parametrize("headers", [
     [(f"X-{i}", "v") for i in range(101)],
     [("X-Big", "v" * 33000)],

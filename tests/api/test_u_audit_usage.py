@@ -248,3 +248,13 @@ def test_quota_of_documents(server):
 def test_usage_needs_read_documents(workspace):
     workspace.api("read:documents").get("/v1/usage", expect=200)
     refused(workspace.api("read:entities").get("/v1/usage"), 403, "insufficient_permissions")
+
+
+def test_sums_do_not_overflow(api):
+    """Without a quota the bytes of a workspace are bounded by what can be added up."""
+    biggest = 2**53 - 1
+    for _ in range(512):
+        api.new_document(size_bytes=biggest)
+    refused(api.post("/v1/documents", json={"name": "n", "mime_type": "a/b", "storage_path": "p",
+                                            "size_bytes": biggest}), 413, "quota_exceeded")
+    assert data(api.get("/v1/usage"))["bytes"] == 512 * biggest

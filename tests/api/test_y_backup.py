@@ -12,6 +12,7 @@ import re
 import resource
 import sqlite3
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -19,7 +20,7 @@ import pytest
 
 import harness
 import schema1
-from harness import Server, data, requests, run_binary
+from harness import Server, at_once, data, requests, run_binary
 from ledger import World, record_id
 
 
@@ -255,6 +256,31 @@ def test_a_damaged_backup_is_not_restored(alone):
     done = run_binary("restore", target, "--data", alone.home / "copy")
     assert done.returncode == 1 and "the database is damaged" in done.stderr, done.stderr
     assert not (alone.home / "copy" / "dossier.db").exists()
+
+
+def test_two_at_once_into_one_directory(server_factory):
+    """One goes on, the other is told; what comes of it can be restored."""
+    server = server_factory()
+    api = server.workspace().api()
+    target = server.home / "backup"
+    for _ in range(5):
+        for _ in range(20):
+            api.new_bytes(os.urandom(2000))
+        done = at_once(3, lambda _: run_binary("backup", target, "--data", server.data_dir))
+        assert 0 in [one.returncode for one in done]
+        for one in done:
+            assert one.returncode == 0 or "another backup" in one.stderr, one.stderr
+        with tempfile.TemporaryDirectory() as copy:
+            done = run_binary("restore", target, "--data", f"{copy}/data")
+            assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("inside", ["", "backup", "blobs/backup"])
+def test_not_into_the_data_directory(alone, inside):
+    before = sorted(path.name for path in alone.data_dir.rglob("*"))
+    done = run_binary("backup", alone.data_dir / inside, "--data", alone.data_dir)
+    assert done.returncode == 1, done.stdout
+    assert sorted(path.name for path in alone.data_dir.rglob("*")) == before
 
 
 # ---- progress ----

@@ -175,6 +175,11 @@ static const struct {
      "REPLACE INTO audit SELECT workspace_id, id, 'x', resource_type, resource_id, key_id, user_id,"
      " request_id, address, details, hash, seq FROM audit WHERE seq = 12;",
      AUDIT_LINE},
+    {"a text as bytes", "UPDATE audit SET action = CAST(action AS BLOB) WHERE seq = 5;", AUDIT_LINE},
+    {"a text behind a NUL",
+     "UPDATE audit SET resource_id = resource_id || char(0) || 'x' WHERE seq = 5;", AUDIT_LINE},
+    {"an id as text", "UPDATE audit SET id = CAST(id AS TEXT) WHERE seq = 5;", AUDIT_LINE},
+    {"an empty id", "UPDATE audit SET user_id = x'' WHERE seq = 5;", AUDIT_LINE},
     {"add at the end", COPY_OF("randomblob(16)", "41", "3"), AUDIT_LINE},
     {"cut the last", "DELETE FROM audit WHERE seq = 40;", AUDIT_END},
     {"cut the last ten", "DELETE FROM audit WHERE seq > 30;", AUDIT_END},
