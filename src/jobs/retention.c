@@ -4,6 +4,7 @@
  *
  *  I1  Nothing is removed within an hour of the wall clock being set forward, or of a start after
  *      which it may have been: so long there is to set a wrong clock right.
+ *  I2  Nothing is removed of a trail whose seal is broken; how long lines are kept is sealed, too.
  */
 #include "base/clock.h"
 #include "base/log.h"
@@ -31,17 +32,20 @@ static enum rc
 look_at(struct tx *tx, const struct workspace *w, void *arg, struct err *err)
 {
     struct survey *s = arg;
-    int64_t before_ms = tx->now_ms - w->audit_days * DAY_MS, oldest_ms = before_ms, n = 0;
-    enum rc rc;
+    struct audit_chain ch;
+    int64_t before_ms, oldest_ms, n = 0;
+    enum rc rc = audit_chain_read(tx, w->number, &ch, err);
 
-    if (w->audit_days <= 0 || w->audit_days > tx->now_ms / DAY_MS)
-        return RC_OK; /* kept for ever */
+    /* by what is sealed: the workspace's own row may have been changed by hand */
+    if (rc || !ch.sealed || ch.keep_days <= 0 || ch.keep_days > tx->now_ms / DAY_MS)
+        return rc; /* kept for ever */
+    before_ms = oldest_ms = tx->now_ms - ch.keep_days * DAY_MS;
     rc = audit_count_before(tx, w->number, before_ms, &n, &oldest_ms, err);
     if (rc || n == 0)
         return rc;
     s->list = talloc_realloc(s->pool, s->list, struct due, (unsigned)s->n + 1);
     BUG_ON(!s->list);
-    s->list[s->n++] = (struct due){w->number, w->audit_days};
+    s->list[s->n++] = (struct due){w->number, ch.keep_days};
     s->left += n;
     if (before_ms - oldest_ms > s->waited_ms)
         s->waited_ms = before_ms - oldest_ms;

@@ -15,19 +15,22 @@ static const struct sql count_before =
     SQL("SELECT count(*), min(id) FROM audit WHERE workspace_id = $1 AND id < $2");
 static const struct sql oldest_first =
     SQL("SELECT id, hash FROM audit WHERE workspace_id = $1 AND seq > $2 ORDER BY seq LIMIT $3");
-/* Of a column: what is hashed is all that it holds. A text that was made bytes, or goes on behind a
- * NUL, would be hashed alike and found by nobody. */
-#define TEXT_OR_NULL(c) " (" c " IS NULL OR (typeof(" c ") = 'text' AND instr(" c ", char(0)) = 0))"
-#define ID_OR_NULL(c) " (" c " IS NULL OR (typeof(" c ") = 'blob' AND length(" c ") = 16))"
+/*
+ * Whether the columns hold what we write. A text that was made bytes, or goes on behind a NUL,
+ * would be hashed as before and found by no filter.
+ */
+#define AS_WRITTEN                                                                                 \
+    "typeof(id) || typeof(hash) || typeof(action) || typeof(resource_type) || typeof(resource_id)" \
+    " = 'blobblobtexttexttext'"                                                                    \
+    " AND typeof(key_id) IN ('null', 'blob') AND ifnull(length(key_id), 16) = 16"                  \
+    " AND typeof(user_id) IN ('null', 'blob') AND ifnull(length(user_id), 16) = 16"                \
+    " AND typeof(request_id) IN ('null', 'text') AND typeof(address) IN ('null', 'text')"          \
+    " AND typeof(details) IN ('null', 'text')"                                                     \
+    " AND instr(action || resource_type || resource_id || ifnull(request_id, '')"                  \
+    " || ifnull(address, '') || ifnull(details, ''), char(0)) = 0"
 
 static const struct sql in_order = {
-    .sqlite =
-        "SELECT " COLUMNS ", typeof(id) = 'blob' AND typeof(hash) = 'blob'"
-        " AND typeof(action) = 'text' AND typeof(resource_type) = 'text'"
-        " AND typeof(resource_id) = 'text' AND" TEXT_OR_NULL("action") " AND" TEXT_OR_NULL("resourc"
-                                                                                           "e_type") " AND" TEXT_OR_NULL("resource_id") " AND" ID_OR_NULL(
-            "key_id") " AND" ID_OR_NULL("user_id") " AND" TEXT_OR_NULL("request_id") " AN"
-                                                                                     "D" TEXT_OR_NULL("address") " AND" TEXT_OR_NULL("details") " FROM audit WHERE workspace_id = $1 ORDER BY seq",
+    .sqlite = "SELECT " COLUMNS ", " AS_WRITTEN " FROM audit WHERE workspace_id = $1 ORDER BY seq",
     /* columns have types there, and texts no NUL */
     .pg = "SELECT " COLUMNS ", 1 FROM audit WHERE workspace_id = $1 ORDER BY seq",
 };

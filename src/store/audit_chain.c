@@ -3,14 +3,14 @@
 
 #include "base/buf.h"
 
-static const struct sql read_chain =
-    SQL("SELECT head, base, lines, removed, seal FROM audit_chain WHERE workspace_id = $1");
+static const struct sql read_chain = SQL(
+    "SELECT head, base, lines, removed, seal, keep_days FROM audit_chain WHERE workspace_id = $1");
 static const struct sql insert_chain = SQL("INSERT INTO audit_chain"
-                                           " (workspace_id, head, base, lines, removed, seal)"
-                                           " VALUES ($1, $2, $3, $4, $5, $6)");
+                                           " (workspace_id, head, base, lines, removed, seal,"
+                                           " keep_days) VALUES ($1, $2, $3, $4, $5, $6, $7)");
 static const struct sql update_chain =
-    SQL("UPDATE audit_chain SET head = $2, base = $3, lines = $4, removed = $5, seal = $6"
-        " WHERE workspace_id = $1");
+    SQL("UPDATE audit_chain SET head = $2, base = $3, lines = $4, removed = $5, seal = $6,"
+        " keep_days = $7 WHERE workspace_id = $1");
 static const struct sql next_after = SQL(
     "SELECT workspace_id FROM audit_chain WHERE workspace_id > $1 ORDER BY workspace_id LIMIT 1");
 
@@ -19,6 +19,7 @@ struct sealed {
     int64_t workspace;
     int64_t lines;
     int64_t removed;
+    int64_t keep_days;
     uint8_t head[SHA256_LEN];
     uint8_t base[SHA256_LEN];
 };
@@ -27,7 +28,10 @@ static void
 make_seal(const struct tx *tx, int64_t workspace, const struct audit_chain *ch,
           uint8_t out[SHA256_LEN])
 {
-    struct sealed s = {.workspace = workspace, .lines = ch->lines, .removed = ch->removed};
+    struct sealed s = {.workspace = workspace,
+                       .lines = ch->lines,
+                       .removed = ch->removed,
+                       .keep_days = ch->keep_days};
 
     BUG_ON(!tx->audit_key);
     memcpy(s.head, ch->head, SHA256_LEN);
@@ -63,6 +67,7 @@ audit_chain_read(struct tx *tx, int64_t workspace, struct audit_chain *ret, stru
     ret->lines = db_col_int(c, 2);
     ret->removed = db_col_int(c, 3);
     audit_chain_col(c, 4, stored);
+    ret->keep_days = db_col_int(c, 5);
     make_seal(tx, workspace, ret, right);
     ret->sealed = crypto_equal(stored, right, SHA256_LEN);
     return RC_OK;
@@ -81,7 +86,7 @@ put(struct tx *tx, const struct sql *sql, int64_t workspace, const struct audit_
     rc = db_exec(tx->conn, sql,
                  DB_ARGS(db_int(workspace), db_blob(ch->head, SHA256_LEN),
                          db_blob(ch->base, SHA256_LEN), db_int(ch->lines), db_int(ch->removed),
-                         db_blob(seal, SHA256_LEN)),
+                         db_blob(seal, SHA256_LEN), db_int(ch->keep_days)),
                  &changed, err);
     if (!rc && changed != 1)
         rc = err_set(err, RC_INTERNAL, "no chain of audit lines");
@@ -89,9 +94,9 @@ put(struct tx *tx, const struct sql *sql, int64_t workspace, const struct audit_
 }
 
 enum rc
-audit_chain_begin(struct tx *tx, int64_t workspace, struct err *err)
+audit_chain_begin(struct tx *tx, int64_t workspace, int64_t keep_days, struct err *err)
 {
-    struct audit_chain ch = {.sealed = true};
+    struct audit_chain ch = {.sealed = true, .keep_days = keep_days};
 
     return put(tx, &insert_chain, workspace, &ch, err);
 }

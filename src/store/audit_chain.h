@@ -19,11 +19,13 @@ struct audit_chain {
     uint8_t base[SHA256_LEN]; /* hash of the last line that retention has removed */
     int64_t lines;            /* ever written: the number of the last one */
     int64_t removed;          /* the number of the last one that retention has removed */
+    int64_t keep_days;        /* how long a line is kept, 0: for ever; never changes */
     bool sealed;
 };
 
-/* The state before the first line of a new workspace. */
-MUST_CHECK enum rc audit_chain_begin(struct tx *tx, int64_t workspace, struct err *err);
+/* The state before the first line of a new workspace, whose lines are kept for `keep_days`. */
+MUST_CHECK enum rc audit_chain_begin(struct tx *tx, int64_t workspace, int64_t keep_days,
+                                     struct err *err);
 
 /* A workspace without a chain has an empty one that is not sealed. */
 MUST_CHECK enum rc audit_chain_read(struct tx *tx, int64_t workspace, struct audit_chain *ret,

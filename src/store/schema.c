@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/crash.h"
 #include "store/audit_chain.h"
+#include "store/secret_check.h"
 
 static const char migration_0001_sqlite[] =
 #include "0001_library.sqlite.inc"
@@ -66,6 +67,22 @@ finish(struct db_conn *conn, const struct migration *m, const uint8_t *audit_key
 }
 
 static enum rc
+check_secret(struct db_conn *conn, const uint8_t *audit_key, struct err *err)
+{
+    SCOPED_POOL(pool);
+    struct tx tx = {.conn = conn, .pool = pool, .now_ms = clock_wall_ms(), .audit_key = audit_key};
+    enum rc rc = db_begin_write(conn, err);
+
+    if (rc)
+        return rc;
+    rc = secret_check(&tx, err);
+    if (!rc)
+        return db_commit(conn, err);
+    db_rollback(conn);
+    return rc;
+}
+
+static enum rc
 step(struct db_conn *conn, int version, const uint8_t *audit_key, struct err *err)
 {
     const struct migration *m = &migrations[version - 1];
@@ -111,5 +128,5 @@ schema_migrate(struct db_conn *conn, const uint8_t *audit_key, int *ret_from, in
         *ret_to = ++version;
         CRASH_POINT("migration.after-step");
     }
-    return RC_OK;
+    return check_secret(conn, audit_key, err);
 }

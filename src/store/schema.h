@@ -17,7 +17,8 @@ MUST_CHECK enum rc schema_version(struct db_conn *conn, int *ret, struct err *er
 
 /*
  * Runs what is missing on the writer `conn`; `audit_key` as in struct tx. *ret_from and *ret_to
- * tell what was done. A newer database is refused (INVALID) and not touched.
+ * tell what was done. A newer database is refused (INVALID) and not touched; so is, in the end, one
+ * that was made with another secret.
  */
 MUST_CHECK enum rc schema_migrate(struct db_conn *conn, const uint8_t *audit_key, int *ret_from,
                                   int *ret_to, struct err *err);

@@ -39,7 +39,7 @@ workspace_insert(struct tx *tx, struct workspace *w, struct err *err)
                          limit_value(w->quota_bytes), limit_value(w->quota_documents),
                          db_int(w->audit_days), db_int(w->created_ms)),
                  NULL, err);
-    return rc ? rc : audit_chain_begin(tx, w->number, err);
+    return rc ? rc : audit_chain_begin(tx, w->number, w->audit_days, err);
 }
 
 static void

@@ -493,6 +493,18 @@ def test_a_lost_database_is_not_made_anew(beside, left):
     assert beside.holds(b"precious")
 
 
+def test_the_secret_of_another_database_is_refused(alone):
+    alone.workspace()
+    secret = alone.data_dir / "secret.key"
+    right = secret.read_text()
+    secret.write_text(format(int(right[0], 16) ^ 1, "x") + right[1:])
+    for argv in (["serve", "--listen", "127.0.0.1:0"], ["check"]):
+        done = run_binary(*argv, "--data", alone.data_dir)
+        assert done.returncode == 1 and "secret.key is not the one" in done.stderr, done.stderr
+    secret.write_text(right)
+    assert alone.run("check")["ok"] is True
+
+
 def test_newer_schema_is_not_touched(alone):
     alone.run("migrate")
     path = alone.data_dir / "dossier.db"

@@ -175,7 +175,8 @@ static const struct {
      "REPLACE INTO audit SELECT workspace_id, id, 'x', resource_type, resource_id, key_id, user_id,"
      " request_id, address, details, hash, seq FROM audit WHERE seq = 12;",
      AUDIT_LINE},
-    {"a text as bytes", "UPDATE audit SET action = CAST(action AS BLOB) WHERE seq = 5;", AUDIT_LINE},
+    {"a text as bytes", "UPDATE audit SET action = CAST(action AS BLOB) WHERE seq = 5;",
+     AUDIT_LINE},
     {"a text behind a NUL",
      "UPDATE audit SET resource_id = resource_id || char(0) || 'x' WHERE seq = 5;", AUDIT_LINE},
     {"an id as text", "UPDATE audit SET id = CAST(id AS TEXT) WHERE seq = 5;", AUDIT_LINE},
@@ -197,6 +198,7 @@ static const struct {
      "base,"
      " seal) = (SELECT lines, removed, head, base, seal FROM audit_chain WHERE lines = 0);",
      AUDIT_SEAL},
+    {"another retention", "UPDATE audit_chain SET keep_days = 1;", AUDIT_SEAL},
     {"no seal", "UPDATE audit_chain SET seal = NULL;", AUDIT_SEAL},
     {"a head says otherwise", "UPDATE audit_head SET hash = randomblob(32);", AUDIT_HEAD},
     {"a head of another time", "UPDATE audit_head SET signed_at = signed_at + 1000;",

@@ -12,9 +12,12 @@ UPDATE audit SET seq = numbered.seq
 CREATE UNIQUE INDEX audit_order ON audit (workspace_id, seq);
 
 ALTER TABLE audit_chain ADD COLUMN seal BLOB;                    -- over all other columns
+ALTER TABLE audit_chain ADD COLUMN keep_days INTEGER NOT NULL DEFAULT 0; -- as workspace.audit_days
 INSERT INTO audit_chain (workspace_id, head, base, lines, removed)
     SELECT workspace_id, zeroblob(32), zeroblob(32), 0, 0 FROM workspace
     WHERE workspace_id NOT IN (SELECT workspace_id FROM audit_chain);
+UPDATE audit_chain SET keep_days = coalesce((SELECT audit_days FROM workspace
+    WHERE workspace.workspace_id = audit_chain.workspace_id), 0);
 
 -- Signed heads: line `lines` had this hash at that time.
 CREATE TABLE audit_head (
@@ -25,6 +28,12 @@ CREATE TABLE audit_head (
     signature    BLOB NOT NULL,
     PRIMARY KEY (workspace_id, lines)
 ) WITHOUT ROWID;
+
+-- Tells whether secret.key is the one that this database was made with.
+CREATE TABLE secret_check (
+    only_row INTEGER PRIMARY KEY,
+    mac      BLOB NOT NULL
+);
 
 -- Retention first says in audit_chain how far it removes, then removes. Nothing here runs when a
 -- line is added: a trigger costs more than the line. What these let pass, the seal tells.

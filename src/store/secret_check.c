@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/secret_check.h"
+
+#include "base/crypto.h"
+
+#define LABEL "dossier secret check 1"
+
+static const struct sql read_mac = SQL("SELECT mac FROM secret_check WHERE only_row = 1");
+static const struct sql write_mac = SQL("INSERT INTO secret_check (only_row, mac) VALUES (1, $1)");
+
+enum rc
+secret_check(struct tx *tx, struct err *err)
+{
+    SCOPED(db_cursor) c = NULL;
+    uint8_t mac[SHA256_LEN];
+    const void *stored;
+    size_t len = 0;
+    enum rc rc = db_query_one(tx->conn, &read_mac, DB_NO_ARGS, &c, err);
+
+    crypto_hmac(tx->audit_key, LABEL, strlen(LABEL), mac);
+    if (rc == RC_NOT_FOUND)
+        return db_exec(tx->conn, &write_mac, DB_ARGS(db_blob(mac, sizeof(mac))), NULL, err);
+    if (rc)
+        return rc;
+    stored = db_col_blob(c, 0, &len);
+    if (len != sizeof(mac) || !crypto_equal(stored, mac, sizeof(mac)))
+        return err_set(err, RC_INVALID,
+                       "secret.key is not the one this database was made with; restore it from the "
+                       "same backup");
+    return RC_OK;
+}

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * secret_check: whether the secret that was loaded is the one that this database was made with.
+ * With another one every API key, signed URL and kept answer would be void, and nothing would say.
+ */
+#ifndef STORE_SECRET_CHECK_H
+#define STORE_SECRET_CHECK_H
+#include "db/db.h"
+
+/* Compares, by tx->audit_key; the first time it takes note instead. INVALID: it is another one. */
+MUST_CHECK enum rc secret_check(struct tx *tx, struct err *err);
+
+#endif
