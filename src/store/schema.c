@@ -71,11 +71,14 @@ check_secret(struct db_conn *conn, const uint8_t *audit_key, struct err *err)
 {
     SCOPED_POOL(pool);
     struct tx tx = {.conn = conn, .pool = pool, .now_ms = clock_wall_ms(), .audit_key = audit_key};
-    enum rc rc = db_begin_write(conn, err);
+    enum rc rc = secret_check(&tx, err);
 
+    if (rc != RC_NOT_FOUND)
+        return rc; /* only read: a start does not wait for whoever has the database locked */
+    rc = db_begin_write(conn, err);
     if (rc)
         return rc;
-    rc = secret_check(&tx, err);
+    rc = secret_check_note(&tx, err);
     if (!rc)
         return db_commit(conn, err);
     db_rollback(conn);

@@ -8,6 +8,21 @@
 static const struct sql read_mac = SQL("SELECT mac FROM secret_check WHERE only_row = 1");
 static const struct sql write_mac = SQL("INSERT INTO secret_check (only_row, mac) VALUES (1, $1)");
 
+static void
+make_mac(const struct tx *tx, uint8_t out[SHA256_LEN])
+{
+    crypto_hmac(tx->audit_key, LABEL, strlen(LABEL), out);
+}
+
+enum rc
+secret_check_note(struct tx *tx, struct err *err)
+{
+    uint8_t mac[SHA256_LEN];
+
+    make_mac(tx, mac);
+    return db_exec(tx->conn, &write_mac, DB_ARGS(db_blob(mac, sizeof(mac))), NULL, err);
+}
+
 enum rc
 secret_check(struct tx *tx, struct err *err)
 {
@@ -17,11 +32,9 @@ secret_check(struct tx *tx, struct err *err)
     size_t len = 0;
     enum rc rc = db_query_one(tx->conn, &read_mac, DB_NO_ARGS, &c, err);
 
-    crypto_hmac(tx->audit_key, LABEL, strlen(LABEL), mac);
-    if (rc == RC_NOT_FOUND)
-        return db_exec(tx->conn, &write_mac, DB_ARGS(db_blob(mac, sizeof(mac))), NULL, err);
     if (rc)
         return rc;
+    make_mac(tx, mac);
     stored = db_col_blob(c, 0, &len);
     if (len != sizeof(mac) || !crypto_equal(stored, mac, sizeof(mac)))
         return err_set(err, RC_INVALID,

@@ -7,7 +7,10 @@
 #define STORE_SECRET_CHECK_H
 #include "db/db.h"
 
-/* Compares, by tx->audit_key; the first time it takes note instead. INVALID: it is another one. */
+/* Compares, by tx->audit_key. INVALID: it is another one. NOT_FOUND: nothing is noted yet. */
 MUST_CHECK enum rc secret_check(struct tx *tx, struct err *err);
+
+/* Takes note of the secret; once in the life of a database. */
+MUST_CHECK enum rc secret_check_note(struct tx *tx, struct err *err);
 
 #endif
