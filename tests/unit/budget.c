@@ -123,14 +123,19 @@ test_saved(void **state)
     EXPECT(RC_RATE_LIMITED, budgets_draw(b->budgets, &b->house->caller, NOON, &st, &err));
 }
 
+struct changed {
+    struct budget *list; /* has room for more than are in it */
+    size_t n;
+};
+
 static enum rc
 save_all_fn(struct tx *tx, void *arg, struct err *err)
 {
-    const struct budget *list = arg;
+    const struct changed *changed = arg;
     enum rc rc = RC_OK;
 
-    for (size_t i = 0; i < talloc_array_length(list) && !rc; i++)
-        rc = budget_write(tx, &list[i], err);
+    for (size_t i = 0; i < changed->n && !rc; i++)
+        rc = budget_write(tx, &changed->list[i], err);
     return rc;
 }
 
@@ -152,19 +157,18 @@ test_crowd(void **state)
     SCOPED(bench) b = bench_new(0, 3);
     struct app *app = &b->house->app;
     struct caller c = b->house->caller;
-    struct budget *changed = NULL;
+    struct changed changed;
     struct budget_state st;
     struct err err;
-    size_t n;
 
     (void)state;
     for (uint32_t i = 0; i < CROWD; i++) {
         c.subject = crowded(i);
         EXPECT(RC_OK, budgets_draw(b->budgets, &c, NOON, &st, &err));
     }
-    budgets_take_changed(b->budgets, b->house->pool, &changed, &n);
-    assert_int_equal(n, CROWD); /* the unsaved are never dropped */
-    EXPECT(RC_OK, engine_write(app->engine, 1, b->house->pool, save_all_fn, changed, &err));
+    budgets_take_changed(b->budgets, b->house->pool, &changed.list, &changed.n);
+    assert_int_equal(changed.n, CROWD); /* the unsaved are never dropped */
+    EXPECT(RC_OK, engine_write(app->engine, 1, b->house->pool, save_all_fn, &changed, &err));
     for (uint32_t i = CROWD; i < 2 * CROWD; i++) {
         c.subject = crowded(i);
         EXPECT(RC_OK, budgets_draw(b->budgets, &c, NOON, &st, &err));
