@@ -11,6 +11,12 @@ db_free(struct db **db)
     *db = NULL;
 }
 
+unsigned
+db_caps(const struct db *db)
+{
+    return db->caps;
+}
+
 enum rc
 db_connect(struct db *db, enum db_mode mode, struct db_conn **ret, struct err *err)
 {
@@ -119,6 +125,14 @@ db_exec(struct db_conn *conn, const struct sql *sql, const struct db_value *valu
     if (!rc && ret_changed)
         *ret_changed = conn->driver->changed(conn);
     return rc;
+}
+
+enum rc
+db_exec_later(struct db_conn *conn, const struct sql *sql, const struct db_value *values, size_t n,
+              struct err *err)
+{
+    return conn->driver->exec_later ? conn->driver->exec_later(conn, sql, values, n, err)
+                                    : db_exec(conn, sql, values, n, NULL, err);
 }
 
 enum rc

@@ -83,6 +83,14 @@ enum db_mode {
 MUST_CHECK enum rc db_open_sqlite(const char *path, struct db **ret, struct err *err);
 void db_free(struct db **db);
 
+enum db_caps {
+    DB_EMBEDDED = 1,     /* in this process: a point read takes microseconds and cannot hang */
+    DB_MANY_WRITERS = 2, /* connections write side by side, those of other processes too */
+};
+
+/* enum db_caps, or'ed. */
+unsigned db_caps(const struct db *db);
+
 MUST_CHECK enum rc db_connect(struct db *db, enum db_mode mode, struct db_conn **ret,
                               struct err *err);
 void db_conn_free(struct db_conn **conn);
@@ -107,11 +115,20 @@ void db_savepoint_rollback(struct db_conn *conn);
 
 /*
  * Runs a statement that returns no rows; `ret_changed` (may be NULL) gets the rows it changed.
- * Errors: CONFLICT (a unique key), STORAGE_FULL, BUSY, IO.
+ * Errors: CONFLICT (a unique key), STORAGE_FULL, BUSY, IO; with DB_MANY_WRITERS also RERUN (another
+ * transaction came first: the whole of this one has to be run again) and UNAVAILABLE (the server
+ * cannot be reached). With DB_MANY_WRITERS a failed statement spoils its transaction.
  */
 MUST_CHECK enum rc db_exec(struct db_conn *conn, const struct sql *sql,
                            const struct db_value *values, size_t n, int64_t *ret_changed,
                            struct err *err);
+
+/*
+ * The same where the outcome is not needed yet: it runs at the latest with the next statement that
+ * is waited for, or with the commit, and an error comes out there. Saves a round trip to a server.
+ */
+MUST_CHECK enum rc db_exec_later(struct db_conn *conn, const struct sql *sql,
+                                 const struct db_value *values, size_t n, struct err *err);
 
 /* Runs a whole script of statements without parameters. */
 MUST_CHECK enum rc db_script(struct db_conn *conn, const char *text, struct err *err);

@@ -10,7 +10,7 @@
 struct db_driver {
     const char *name; /* as written in --database */
 
-    /* All required. */
+    /* Required, unless said otherwise. */
     void (*free)(struct db *db);
     enum rc (*connect)(struct db *db, enum db_mode mode, struct db_conn **ret, struct err *err);
     enum rc (*backup)(struct db *db, const char *path, struct err *err);
@@ -31,6 +31,9 @@ struct db_driver {
     enum rc (*next)(struct db_cursor *cursor, bool *ret_row, struct err *err);
     void (*cursor_free)(struct db_cursor *cursor);
     int64_t (*changed)(struct db_conn *conn);
+    /* Optional: without it, the statement runs at once. */
+    enum rc (*exec_later)(struct db_conn *conn, const struct sql *sql,
+                          const struct db_value *values, size_t n, struct err *err);
     bool (*col_null)(struct db_cursor *cursor, int col);
     int64_t (*col_int)(struct db_cursor *cursor, int col);
     const char *(*col_text)(struct db_cursor *cursor, int col);
@@ -40,6 +43,7 @@ struct db_driver {
 /* Drivers put these first in their own structs. */
 struct db {
     const struct db_driver *driver;
+    unsigned caps; /* enum db_caps */
 };
 struct db_conn {
     const struct db_driver *driver;

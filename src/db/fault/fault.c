@@ -305,6 +305,7 @@ db_open_fault(struct db *inner, const struct db_fault *plan, struct db **ret, st
 
     (void)err;
     f->base.driver = &driver;
+    f->base.caps = inner->caps;
     f->inner = inner;
     f->plan = *plan;
     BUG_ON(pthread_mutex_init(&f->lock, NULL));

@@ -475,6 +475,7 @@ db_open_sqlite(const char *path, struct db **ret, struct err *err)
     (void)sqlite3_config(SQLITE_CONFIG_STMTJRNL_SPILL, -1);
     lite = MEM_NEW(NULL, struct lite);
     lite->base.driver = &driver;
+    lite->base.caps = DB_EMBEDDED;
     lite->path = resolve_dir(lite, path);
     *ret = &lite->base;
     return RC_OK;
