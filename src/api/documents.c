@@ -227,7 +227,7 @@ api_document_update(struct request *rq, struct tx *tx, struct reply *rp, struct 
 
     rc = api_path_id(rq, 0, ID_DOCUMENT, &id, err);
     if (!rc)
-        rc = document_read(tx, rq->caller.workspace.number, &id, &before, err);
+        rc = document_lock(tx, rq->caller.workspace.number, &id, &before, err);
     if (rc)
         return rc;
     after = before;

@@ -91,22 +91,30 @@ verify_fn(struct tx *tx, void *arg, struct err *err)
     return each_workspace(tx, arg, verify_one, err);
 }
 
-/* Reads "LINES:HASH". */
+/* Reads "LINES:HASH" or "CHAIN/LINES:HASH". */
 static enum rc
 read_claim(const struct conf *conf, TALLOC_CTX *pool, struct audit_claim *ret, struct err *err)
 {
-    const char *text = conf_text(conf, CONF_HEAD), *colon = text ? strchr(text, ':') : NULL;
+    const char *text = conf_text(conf, CONF_HEAD), *colon, *slash;
+    bool good = true;
 
     if (!text)
         return RC_OK;
     if (!conf_text(conf, CONF_WORKSPACE))
         return err_set(err, RC_INVALID, "--head speaks of one workspace: give --workspace too");
-    if (!colon ||
+    slash = strchr(text, '/');
+    if (slash) {
+        good = text_uint(mem_strndup(pool, text, (size_t)(slash - text)), INT64_MAX, &ret->chain);
+        text = slash + 1;
+    }
+    colon = strchr(text, ':');
+    if (!good || !colon ||
         !text_uint(mem_strndup(pool, text, (size_t)(colon - text)), INT64_MAX, &ret->lines) ||
         ret->lines == 0 || !crypto_unhex(colon + 1, ret->hash, SHA256_LEN))
-        return err_set(err, RC_INVALID,
-                       "--head: a number of lines, a colon and 64 hexadecimal digits, as `dossier "
-                       "audit head` shows them");
+        return err_set(
+            err, RC_INVALID,
+            "--head: a number of lines, a colon and 64 hexadecimal digits, after a chain's "
+            "number and a slash when it is not 0, as `dossier audit head` shows them");
     return RC_OK;
 }
 
@@ -134,25 +142,37 @@ command_audit_verify(struct command_env *env, const struct conf *conf, json_t **
 
 /* ---- head ---- */
 
+static json_t *
+head_json(const struct workspace *w, const struct audit_head *head)
+{
+    json_t *out = json_object();
+
+    js_set(out, "workspace", js_text(w->public_id));
+    js_set(out, "chain", json_integer(head->chain));
+    js_set(out, "lines", json_integer(head->lines));
+    js_set(out, "hash", hex_text(head->hash, SHA256_LEN));
+    js_set(out, "signed_at", js_time(head->signed_ms));
+    js_set(out, "signature", hex_text(head->signature, ED25519_LEN));
+    return out;
+}
+
+/* Of a chain without lines there is nothing to say, but of the first. */
 static enum rc
 head_one(struct tx *tx, const struct workspace *w, void *arg, struct err *err)
 {
     struct task *t = arg;
+    const uint8_t *seed = t->env->home->app.secret.audit_sign;
+    struct audit_chain first;
     struct audit_head head;
-    json_t *out;
     bool fresh;
-    enum rc rc = audit_head_sign(tx, w, t->env->home->app.secret.audit_sign, &head, &fresh, err);
+    enum rc rc = audit_chain_read(tx, w->number, 0, &first, err);
 
-    if (rc)
-        return rc;
-    out = json_object();
-    js_set(out, "workspace", js_text(w->public_id));
-    js_set(out, "lines", json_integer(head.lines));
-    js_set(out, "hash", hex_text(head.hash, SHA256_LEN));
-    js_set(out, "signed_at", js_time(head.signed_ms));
-    js_set(out, "signature", hex_text(head.signature, ED25519_LEN));
-    add(t, out);
-    return RC_OK;
+    for (int64_t i = 0; i < first.chains && !rc; i++) {
+        rc = audit_head_sign(tx, w, i, seed, &head, &fresh, err);
+        if (!rc && (i == 0 || head.lines > 0))
+            add(t, head_json(w, &head));
+    }
+    return rc;
 }
 
 static enum rc

@@ -144,7 +144,7 @@ library_delete(struct tx *tx, const struct caller *caller, const struct id *id, 
     enum rc rc;
 
     memset(ret, 0, sizeof(*ret));
-    rc = document_read(tx, ws, id, &d, err);
+    rc = document_lock(tx, ws, id, &d, err);
     if (rc == RC_NOT_FOUND)
         return resume_removal(tx, caller, id, hard, ret, err);
     if (!rc)

@@ -41,7 +41,7 @@ linking_link(struct tx *tx, const struct caller *caller, struct link *l, bool *r
     struct document d;
     enum rc rc;
 
-    rc = document_read(tx, caller->workspace.number, &l->document_id, &d, err);
+    rc = document_lock(tx, caller->workspace.number, &l->document_id, &d, err);
     if (!rc)
         rc = linking_entity_exists(tx, caller, l->entity_type, l->entity_id, err);
     if (rc)
@@ -102,7 +102,7 @@ linking_set_reference(struct tx *tx, const struct caller *caller, const struct i
     bool changed = false;
     enum rc rc;
 
-    rc = document_read(tx, ws, document_id, &d, err);
+    rc = document_lock(tx, ws, document_id, &d, err);
     if (!rc && present)
         rc = reference_put(tx, ws, document_id, type, ref_id, &changed, err);
     else if (!rc)

@@ -86,9 +86,9 @@ db_savepoint_rollback(struct db_conn *conn)
 }
 
 enum rc
-db_script(struct db_conn *conn, const char *text, struct err *err)
+db_script(struct db_conn *conn, const struct sql *script, struct err *err)
 {
-    return conn->driver->script(conn, text, err);
+    return conn->driver->script(conn, script, err);
 }
 
 enum rc

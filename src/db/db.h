@@ -130,8 +130,8 @@ MUST_CHECK enum rc db_exec(struct db_conn *conn, const struct sql *sql,
 MUST_CHECK enum rc db_exec_later(struct db_conn *conn, const struct sql *sql,
                                  const struct db_value *values, size_t n, struct err *err);
 
-/* Runs a whole script of statements without parameters. */
-MUST_CHECK enum rc db_script(struct db_conn *conn, const char *text, struct err *err);
+/* Runs a whole script of statements without parameters; a NULL text is an empty one. */
+MUST_CHECK enum rc db_script(struct db_conn *conn, const struct sql *script, struct err *err);
 
 /* Starts a statement that returns rows; end the cursor with db_cursor_free(). */
 MUST_CHECK enum rc db_query(struct db_conn *conn, const struct sql *sql,
@@ -186,6 +186,18 @@ struct tx {
     TALLOC_CTX *pool;
     int64_t now_ms;
     const uint8_t *audit_key; /* what the audit trail is sealed with (store/audit_chain.h) */
+    unsigned slot;            /* of the writer: picks among rows that a workspace has many of */
+    struct audit_turn *turn;  /* the chain that is held all along (store/turn.h), NULL: none */
+    struct tx_mark *mark;     /* what tells afterwards whether it was committed, NULL: not asked */
+};
+
+/* An audit line of the transaction. */
+struct tx_mark {
+    bool set;
+    int64_t workspace;
+    int64_t chain;
+    int64_t seq;
+    struct id id;
 };
 
 #endif

@@ -22,7 +22,7 @@ struct db_driver {
     enum rc (*savepoint)(struct db_conn *conn, struct err *err);
     enum rc (*savepoint_release)(struct db_conn *conn, struct err *err);
     void (*savepoint_rollback)(struct db_conn *conn);
-    enum rc (*script)(struct db_conn *conn, const char *text, struct err *err);
+    enum rc (*script)(struct db_conn *conn, const struct sql *script, struct err *err);
     enum rc (*checkpoint)(struct db_conn *conn, struct err *err);
     /* Exactly one of `sql` (kept prepared) and `built` is given. */
     enum rc (*query)(struct db_conn *conn, const struct sql *sql, const char *built,

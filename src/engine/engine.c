@@ -1,34 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/engine.h"
 
-#include <pthread.h>
 #include <signal.h>
 
 #include "base/clock.h"
-#include "base/crash.h"
-#include "engine/lanes.h"
+#include "engine/parts.h"
 
-#define BATCH_MAX 128
-#define READERS_MAX 64
-
-struct engine {
-    struct engine_config config;
-    struct db *db;
-    struct db_conn *writer;
-    struct workers *queries;
-    pthread_t thread;
-
-    pthread_mutex_t lock; /* guards what follows */
-    pthread_cond_t wake;
-    struct lanes *lanes;
-    struct waiter *empties_log; /* NULL: nobody waits for that */
-    bool stopping;
-    bool dead;
-
-    pthread_mutex_t readers_lock; /* guards the idle readers */
-    struct db_conn *idle[READERS_MAX];
-    unsigned idle_count;
-};
+static bool
+many(const struct engine *en)
+{
+    return (db_caps(en->db) & DB_MANY_WRITERS) != 0;
+}
 
 void
 engine_fail(struct engine *en, const struct err *err)
@@ -43,96 +25,8 @@ engine_fail(struct engine *en, const struct err *err)
         en->config.fatal(en->config.fatal_arg, err);
 }
 
-/* Failures that concern the whole transaction, not one work of it. */
-static bool
-spoils_batch(enum rc rc)
-{
-    return rc == RC_STORAGE_FULL || rc == RC_IO || rc == RC_COMMIT_UNKNOWN;
-}
-
-/* Not RC_OK: the transaction is spoilt, also for the works before. */
-static enum rc
-run_work(struct engine *en, struct work *w, bool alone, int64_t now_ms)
-{
-    struct tx tx = {
-        .conn = en->writer, .pool = w->pool, .now_ms = now_ms, .audit_key = en->config.audit_key};
-
-    w->rc_ = alone ? RC_OK : db_savepoint(en->writer, &w->err_);
-    if (w->rc_)
-        return w->rc_;
-    w->rc_ = w->fn(&tx, w->arg, &w->err_);
-    if (spoils_batch(w->rc_))
-        return w->rc_;
-    if (alone)
-        return RC_OK;
-    if (w->rc_) {
-        db_savepoint_rollback(en->writer);
-        return RC_OK;
-    }
-    w->rc_ = db_savepoint_release(en->writer, &w->err_);
-    CRASH_POINT("engine.after-savepoint");
-    return w->rc_; /* one that was not released would be committed with the others */
-}
-
-/* Runs all works in one transaction. Not RC_OK: none of them took effect, or nobody knows. */
-static enum rc
-run_transaction(struct engine *en, struct work **batch, size_t n, struct err *err)
-{
-    int64_t now_ms = clock_wall_ms();
-    enum rc rc;
-
-    CRASH_POINT("engine.before-begin");
-    rc = db_begin_write(en->writer, err);
-    for (size_t i = 0; i < n && !rc; i++) {
-        rc = run_work(en, batch[i], n == 1, now_ms);
-        if (rc)
-            *err = batch[i]->err_;
-    }
-    if (rc || (n == 1 && batch[0]->rc_)) {
-        db_rollback(en->writer);
-        return rc;
-    }
-    CRASH_POINT("engine.before-commit");
-    rc = db_commit(en->writer, err);
-    CRASH_POINT("engine.after-commit");
-    if (!rc)
-        metric_add(en->config.metrics, METRIC_COMMITS, 1);
-    return rc;
-}
-
-static void
-finish_work(struct work *w, enum rc rc, const struct err *err)
-{
-    /* a work that had failed by itself keeps its own reason */
-    if (rc && (!w->rc_ || spoils_batch(w->rc_))) {
-        w->rc_ = rc;
-        w->err_ = *err;
-    }
-    if (w->done)
-        w->done(w->arg, w->rc_, &w->err_);
-}
-
-/* Moves the works that free space to the front; returns how many. */
-static size_t
-savers_first(struct work **batch, size_t n)
-{
-    size_t savers = 0;
-
-    for (size_t i = 0; i < n; i++) {
-        struct work *w = batch[i];
-
-        if (!w->frees_space)
-            continue;
-        memmove(batch + savers + 1, batch + savers, (i - savers) * sizeof(struct work *));
-        batch[savers++] = w;
-        w->rc_ = RC_OK;
-    }
-    return savers;
-}
-
-/* Takes all that waits at this moment; a list by next_. */
-static struct work *
-take_waiting(struct engine *en)
+struct work *
+engine_take_waiting(struct engine *en)
 {
     struct work *taken[BATCH_MAX], *list = NULL;
     size_t n;
@@ -148,43 +42,6 @@ take_waiting(struct engine *en)
     return list;
 }
 
-static void
-run_batch(struct engine *en, struct work **batch, size_t n)
-{
-    struct err err = {0}, again = {0};
-    enum rc rc = run_transaction(en, batch, n, &err), rc_again;
-    struct work *also = NULL, *w;
-    size_t savers = 0;
-
-    /*
-     * Another program holds the database. What came while the batch waited for it would only begin
-     * to wait now, most likely in vain, and longer than its caller was promised.
-     */
-    if (rc == RC_BUSY)
-        also = take_waiting(en);
-
-    if (rc == RC_STORAGE_FULL && en->config.relief)
-        savers = savers_first(batch, n);
-    if (savers > 0 && en->config.relief(en->config.relief_arg)) {
-        rc_again = run_transaction(en, batch, savers, &again);
-    } else {
-        rc_again = rc;
-        again = err;
-    }
-    metric_add(en->config.metrics, METRIC_WORKS, (int64_t)n);
-    for (size_t i = 0; i < n; i++)
-        finish_work(batch[i], i < savers ? rc_again : rc, i < savers ? &again : &err);
-    while ((w = also) != NULL) {
-        also = w->next_; /* after done() the work is no longer ours */
-        finish_work(w, rc, &err);
-    }
-    CRASH_POINT("engine.after-done");
-    if (rc == RC_IO || rc == RC_COMMIT_UNKNOWN)
-        engine_fail(en, &err);
-    else if (rc_again == RC_IO || rc_again == RC_COMMIT_UNKNOWN)
-        engine_fail(en, &again);
-}
-
 /* A caller that waits for the writer. */
 struct waiter {
     pthread_mutex_t lock;
@@ -196,8 +53,8 @@ struct waiter {
     void *arg;
 };
 
-static void
-waiter_done(void *arg, enum rc rc, const struct err *err)
+void
+engine_waiter_done(void *arg, enum rc rc, const struct err *err)
 {
     struct waiter *wt = arg;
 
@@ -221,57 +78,8 @@ waiter_wait(struct waiter *wt)
     pthread_cond_destroy(&wt->done);
 }
 
-static void
-empty_log(struct engine *en, struct waiter *wt)
-{
-    struct err err = {0};
-    enum rc rc = engine_alive(en) ? db_checkpoint(en->writer, &err)
-                                  : err_set(&err, RC_UNAVAILABLE, "the engine has stopped");
-
-    if (rc == RC_IO || rc == RC_COMMIT_UNKNOWN)
-        engine_fail(en, &err); /* a sync that failed would seem to succeed the next time */
-    waiter_done(wt, rc, &err);
-}
-
-static void *
-writer_main(void *arg)
-{
-    struct engine *en = arg;
-    struct work *batch[BATCH_MAX];
-    struct waiter *empties;
-    size_t n;
-
-    for (;;) {
-        pthread_mutex_lock(&en->lock);
-        while (lanes_waiting(en->lanes) == 0 && !en->empties_log && !en->stopping)
-            pthread_cond_wait(&en->wake, &en->lock);
-        n = lanes_take(en->lanes, batch, BATCH_MAX);
-        empties = en->empties_log;
-        en->empties_log = NULL;
-        metric_set(en->config.metrics, METRIC_WORKS_WAITING, (int64_t)lanes_waiting(en->lanes));
-        pthread_mutex_unlock(&en->lock);
-        if (empties)
-            empty_log(en, empties);
-        else if (n == 0)
-            return NULL;
-        if (engine_alive(en)) {
-            if (n > 0)
-                run_batch(en, batch, n);
-            continue;
-        }
-        for (size_t i = 0; i < n; i++) {
-            struct err err;
-            enum rc rc = err_set(&err, RC_UNAVAILABLE, "the engine has stopped");
-
-            if (batch[i]->done)
-                batch[i]->done(batch[i]->arg, rc, &err);
-        }
-    }
-}
-
-/* Starts a thread that leaves all signals to the main thread. */
-static int
-start_thread(pthread_t *thread, void *(*fn)(void *), void *arg)
+int
+engine_start_thread(pthread_t *thread, void *(*fn)(void *), void *arg)
 {
     sigset_t all, old;
     int failed;
@@ -295,14 +103,11 @@ engine_open(struct db *db, const struct engine_config *config, struct engine **r
     pthread_mutex_init(&en->readers_lock, NULL);
     pthread_cond_init(&en->wake, NULL);
     en->lanes = lanes_new(config->lane_max);
-    rc = db_connect(db, DB_WRITER, &en->writer, err);
+    rc = workers_new("query", config->query_threads, 4096, &en->queries, err);
     if (!rc)
-        rc = workers_new("query", config->query_threads, 4096, &en->queries, err);
-    if (!rc && start_thread(&en->thread, writer_main, en) != 0)
-        rc = err_set(err, RC_INTERNAL, "cannot start the writer thread");
+        rc = many(en) ? pool_start(en, err) : group_start(en, err);
     if (rc) {
         workers_free(&en->queries);
-        db_conn_free(&en->writer);
         lanes_free(&en->lanes);
         (void)talloc_free(en);
         return rc;
@@ -321,9 +126,12 @@ engine_free(struct engine **ret)
     workers_free(&en->queries);
     pthread_mutex_lock(&en->lock);
     en->stopping = true;
-    pthread_cond_signal(&en->wake);
+    pthread_cond_broadcast(&en->wake);
     pthread_mutex_unlock(&en->lock);
-    pthread_join(en->thread, NULL);
+    if (en->pool)
+        pool_stop(en);
+    else
+        group_stop(en);
     for (unsigned i = 0; i < en->idle_count; i++)
         db_conn_free(&en->idle[i]);
     db_conn_free(&en->writer); /* last, so that its close moves the log into the database */
@@ -357,12 +165,18 @@ engine_submit(struct engine *en, struct work *work, struct err *err)
         rc = err_set(err, RC_UNAVAILABLE, "the engine has stopped");
     else if (!lanes_put(en->lanes, work))
         rc = err_set(err, RC_UNAVAILABLE, "the workspace's queue is full");
-    else if (lanes_waiting(en->lanes) == 1)
+    else if (en->pool || lanes_waiting(en->lanes) == 1)
         pthread_cond_signal(&en->wake);
     pthread_mutex_unlock(&en->lock);
     if (rc)
         metric_add(en->config.metrics, METRIC_WORKS_REFUSED, 1);
     return rc;
+}
+
+bool
+engine_reads_here(const struct engine *en)
+{
+    return (db_caps(en->db) & DB_EMBEDDED) != 0;
 }
 
 static enum rc
@@ -394,9 +208,8 @@ reader_give(struct engine *en, struct db_conn *conn)
 }
 
 static enum rc
-read_with_limit(struct engine *en, TALLOC_CTX *pool, int64_t limit_ms,
-                enum rc (*fn)(struct tx *tx, void *arg, struct err *err), void *arg,
-                struct err *err)
+read_once(struct engine *en, TALLOC_CTX *pool, int64_t limit_ms,
+          enum rc (*fn)(struct tx *tx, void *arg, struct err *err), void *arg, struct err *err)
 {
     struct tx tx = {.pool = pool, .now_ms = clock_wall_ms(), .audit_key = en->config.audit_key};
     enum rc rc;
@@ -411,6 +224,19 @@ read_with_limit(struct engine *en, TALLOC_CTX *pool, int64_t limit_ms,
         rc = fn(&tx, arg, err);
     db_rollback(tx.conn); /* nothing was written: this only ends the snapshot */
     reader_give(en, tx.conn);
+    return rc;
+}
+
+/* A server may have ended the connection while it was idle, or may be about to be another one. */
+static enum rc
+read_with_limit(struct engine *en, TALLOC_CTX *pool, int64_t limit_ms,
+                enum rc (*fn)(struct tx *tx, void *arg, struct err *err), void *arg,
+                struct err *err)
+{
+    enum rc rc = read_once(en, pool, limit_ms, fn, arg, err);
+
+    if (many(en) && (rc == RC_UNAVAILABLE || rc == RC_RERUN))
+        rc = read_once(en, pool, limit_ms, fn, arg, err);
     return rc;
 }
 
@@ -448,14 +274,18 @@ waiter_fn(struct tx *tx, void *arg, struct err *err)
     return wt->fn(tx, wt->arg, err);
 }
 
-enum rc
-engine_write(struct engine *en, int64_t lane, TALLOC_CTX *pool,
-             enum rc (*fn)(struct tx *tx, void *arg, struct err *err), void *arg, struct err *err)
+static enum rc
+write_and_wait(struct engine *en, struct work *like,
+               enum rc (*fn)(struct tx *tx, void *arg, struct err *err), void *arg, struct err *err)
 {
     struct waiter wt = {
         .lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER, .fn = fn, .arg = arg};
-    struct work w = {.fn = waiter_fn, .done = waiter_done, .arg = &wt, .lane = lane, .pool = pool};
+    struct work w = *like;
     enum rc rc;
+
+    w.fn = waiter_fn;
+    w.done = engine_waiter_done;
+    w.arg = &wt;
 
     rc = engine_submit(en, &w, err);
     if (rc)
@@ -464,6 +294,25 @@ engine_write(struct engine *en, int64_t lane, TALLOC_CTX *pool,
     if (wt.rc)
         *err = wt.err;
     return wt.rc;
+}
+
+enum rc
+engine_write(struct engine *en, int64_t lane, TALLOC_CTX *pool,
+             enum rc (*fn)(struct tx *tx, void *arg, struct err *err), void *arg, struct err *err)
+{
+    struct work like = {.lane = lane, .pool = pool};
+
+    return write_and_wait(en, &like, fn, arg, err);
+}
+
+enum rc
+engine_write_sole(struct engine *en, int64_t lane, TALLOC_CTX *pool,
+                  enum rc (*fn)(struct tx *tx, void *arg, struct err *err), void *arg,
+                  struct err *err)
+{
+    struct work like = {.lane = lane, .turn = TURN_SOLE, .pool = pool};
+
+    return write_and_wait(en, &like, fn, arg, err);
 }
 
 static void
@@ -481,6 +330,8 @@ engine_empty_log(struct engine *en, struct err *err)
 {
     struct waiter wt = {.lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
 
+    if (many(en))
+        return RC_OK; /* the server looks after its log itself */
     ask_to_empty_log(en, &wt);
     waiter_wait(&wt);
     if (wt.rc)

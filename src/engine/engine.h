@@ -2,14 +2,19 @@
 /*
  * engine: runs works in transactions.
  *
- *  I1  One thread writes. It takes every waiting work, runs each under its own savepoint in one
- *      transaction, commits once, and only then calls done(): an answer is never ahead of the disk.
+ *  I1  done() is called after the commit: an answer is never ahead of the disk. Where the database
+ *      has one writer, one thread takes every waiting work, runs each under its own savepoint in
+ *      one transaction and commits once. Where it has many (DB_MANY_WRITERS), so many threads take
+ *      a few works of one lane each.
  *  I2  Works wait in one bounded queue a lane (a workspace) and are taken in turn, so a flood in
  *      one lane costs the others at most a batch.
  *  I3  A failed COMMIT or an I/O error stops the engine for good (`fatal`); recovery at the next
  *      start decides what happened.
  *  I4  A transaction that cannot begin because another program has the database locked is BUSY for
  *      its works and for all that wait by then; nothing is broken.
+ *  I5  With many writers nothing is fatal: a work is run again when another transaction came first
+ *      or the connection was lost before the commit; when it was lost within, the work's audit line
+ *      tells whether it was committed; where even that cannot be asked, OUTCOME_UNKNOWN.
  *
  * Threads: every function may be called from any thread. engine_read() runs on the caller's.
  */
@@ -25,6 +30,7 @@ struct engine;
 struct engine_config {
     unsigned query_threads; /* for engine_query() */
     int64_t query_limit_ms; /* how long a query may take */
+    unsigned writers;       /* threads that write, with DB_MANY_WRITERS */
     unsigned lane_max;      /* works that may wait in one lane */
     struct metrics *metrics;
     const uint8_t *audit_key;                        /* for tx.audit_key; borrowed */
@@ -33,6 +39,18 @@ struct engine_config {
     bool (*relief)(
         void *arg); /* releases reserved disk space; false: there was none. May be NULL */
     void *relief_arg;
+    /* With DB_MANY_WRITERS. Makes the transaction one of those of a lane that do not interfere, or
+     * the only one of its lane. */
+    enum rc (*enter)(struct tx *tx, int64_t lane, bool sole, struct err *err);
+    /* With DB_MANY_WRITERS. Whether the transaction with this mark was committed; waits for it. */
+    enum rc (*confirm)(struct tx *tx, const struct tx_mark *mark, bool *ret, struct err *err);
+};
+
+/* What a work needs of the other writers of its lane. Of no account where there is one writer. */
+enum work_turn {
+    TURN_NONE,   /* nothing: jobs and commands, which lock the rows they change */
+    TURN_SHARED, /* requests that only add, or lock what they change */
+    TURN_SOLE,   /* sees the lane as if nobody else wrote */
 };
 
 /*
@@ -45,7 +63,8 @@ struct work {
     /* Called once, after the commit is on disk, or with what went wrong. May be NULL. */
     void (*done)(void *arg, enum rc rc, const struct err *err);
     void *arg;
-    int64_t lane;     /* the workspace */
+    int64_t lane; /* the workspace */
+    enum work_turn turn;
     bool frees_space; /* it is run again, with the reserve released, when the disk is full */
     TALLOC_CTX *pool; /* results of the store's functions go here */
 
@@ -75,11 +94,19 @@ MUST_CHECK enum rc engine_write(struct engine *en, int64_t lane, TALLOC_CTX *poo
                                 enum rc (*fn)(struct tx *tx, void *arg, struct err *err), void *arg,
                                 struct err *err);
 
+/* The same as the only writer of its lane. */
+MUST_CHECK enum rc engine_write_sole(struct engine *en, int64_t lane, TALLOC_CTX *pool,
+                                     enum rc (*fn)(struct tx *tx, void *arg, struct err *err),
+                                     void *arg, struct err *err);
+
 /*
  * Empties the log of the database, where deleted rows stand until they are overwritten. BUSY: a
  * reader was in the way, try again later. By one thread at a time, and not while it is freed.
  */
 MUST_CHECK enum rc engine_empty_log(struct engine *en, struct err *err);
+
+/* Whether a read is over in microseconds, so that a loop thread can do it itself. */
+bool engine_reads_here(const struct engine *en);
 
 /* Reads one consistent state on the calling thread. */
 MUST_CHECK enum rc engine_read(struct engine *en, TALLOC_CTX *pool,

@@ -107,6 +107,17 @@ lanes_put(struct lanes *l, struct work *work)
     return true;
 }
 
+static struct work *
+take_head(struct lanes *l, struct lane *lane)
+{
+    struct work *w = lane->head;
+
+    lane->head = w->next_;
+    l->waiting--;
+    lane->count--;
+    return w;
+}
+
 size_t
 lanes_take(struct lanes *l, struct work **batch, size_t max)
 {
@@ -115,13 +126,30 @@ lanes_take(struct lanes *l, struct work **batch, size_t max)
     while (n < max && l->turn) {
         struct lane *lane = l->turn;
 
-        batch[n++] = lane->head;
-        lane->head = lane->head->next_;
-        l->waiting--;
+        batch[n++] = take_head(l, lane);
         l->turn = lane->next;
-        if (--lane->count == 0)
+        if (lane->count == 0)
             lane_close(l, lane);
     }
+    return n;
+}
+
+size_t
+lanes_take_one(struct lanes *l, struct work **batch, size_t max, size_t share)
+{
+    struct lane *lane = l->turn;
+    size_t n = 0, fair;
+
+    if (!lane)
+        return 0;
+    fair = (lane->count + share - 1) / share;
+    do
+        batch[n++] = take_head(l, lane);
+    while (n < max && n < fair && lane->count > 0 && lane->head->turn == batch[0]->turn &&
+           batch[0]->turn != TURN_SOLE);
+    l->turn = lane->next;
+    if (lane->count == 0)
+        lane_close(l, lane);
     return n;
 }
 

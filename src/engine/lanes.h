@@ -19,6 +19,12 @@ MUST_CHECK bool lanes_put(struct lanes *lanes, struct work *work);
 /* Takes up to `max` works, one of each lane in turn, into `batch`; returns how many. */
 size_t lanes_take(struct lanes *lanes, struct work **batch, size_t max);
 
+/*
+ * Takes works of the lane whose turn it is, of one kind of turn, at most `max` and about the
+ * `share`-th part of what waits there; a TURN_SOLE one alone.
+ */
+size_t lanes_take_one(struct lanes *lanes, struct work **batch, size_t max, size_t share);
+
 size_t lanes_waiting(const struct lanes *lanes);
 
 #endif

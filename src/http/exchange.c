@@ -416,11 +416,11 @@ after_fn(struct tx *tx, void *arg, struct err *err)
     }
     if (rc || ex->replay.replayed)
         return rc;
-    rc = rp->act->after(&ex->rq, tx, rp->act_arg, err);
-    CRASH_POINT("exchange.in-after");
-    if (!rc && ex->replay.on)
+    /* first, since what was promised for this key may be put in its place */
+    if (ex->replay.on)
         rc = replay_keep(&ex->replay, &ex->rq, tx, rp, err);
-    return rc;
+    CRASH_POINT("exchange.in-after");
+    return rc ? rc : rp->act->after(&ex->rq, tx, rp->act_arg, err);
 }
 
 static void
@@ -452,6 +452,16 @@ after_done(void *arg, enum rc rc, const struct err *err)
     finish(ex);
 }
 
+/* A quota can be kept to the byte only by who sees all others. */
+static enum work_turn
+turn_of(const struct request *rq)
+{
+    const struct workspace *w = &rq->caller.workspace;
+    bool sole = rq->route->sole || w->quota_bytes >= 0 || w->quota_documents >= 0;
+
+    return sole ? TURN_SOLE : TURN_SHARED;
+}
+
 static void
 submit(struct exchange *ex, enum rc (*fn)(struct tx *tx, void *arg, struct err *err),
        void (*done)(void *arg, enum rc rc, const struct err *err))
@@ -463,6 +473,7 @@ submit(struct exchange *ex, enum rc (*fn)(struct tx *tx, void *arg, struct err *
                              .done = done,
                              .arg = ex,
                              .lane = ex->rq.caller.workspace.number,
+                             .turn = turn_of(&ex->rq),
                              .frees_space = ex->rq.route->method == HTTP_DELETE,
                              .pool = ex->rq.pool};
     CRASH_POINT("exchange.before-submit");
@@ -514,7 +525,8 @@ write_done(void *arg, enum rc rc, const struct err *err)
 
     note(ex, rc, err);
     /* an unknown outcome may turn out as committed: the bytes stay, and the sweep knows better */
-    ex->stream_kept = (rc == RC_OK || rc == RC_COMMIT_UNKNOWN) && !ex->replay.replayed;
+    ex->stream_kept = (rc == RC_OK || rc == RC_COMMIT_UNKNOWN || rc == RC_OUTCOME_UNKNOWN) &&
+                      !ex->replay.replayed;
     if (!rc && ex->rq.route->changes_keys)
         auth_forget(ex->service->auth);
     if (!rc && ex->reply.act)
@@ -578,6 +590,8 @@ exchange_end(struct exchange *ex)
         ex->rc = r->handler(&ex->rq, NULL, &ex->reply, &ex->err);
         return EXCHANGE_REPLY;
     case RUN_READ:
+        if (!engine_reads_here(ex->rq.app->engine))
+            break;
         ex->rc = engine_read(ex->rq.app->engine, ex->rq.pool, read_fn, ex, &ex->err);
         return EXCHANGE_REPLY;
     case RUN_QUERY:
@@ -598,6 +612,7 @@ exchange_go(struct exchange *ex)
     case RUN_STREAM:
         send_outside(ex, settle_job);
         return;
+    case RUN_READ:
     case RUN_QUERY:
         ex->work = (struct work){.fn = read_fn, .done = after_done, .arg = ex, .pool = ex->rq.pool};
         rc = engine_query(ex->rq.app->engine, &ex->work, &err);

@@ -144,8 +144,8 @@ replay_find(struct replay *r, const struct request *rq, struct tx *tx, struct re
     enum rc rc;
 
     r->replayed = false;
-    rc = idempotency_read(tx, rq->caller.workspace.number, r->key_hash,
-                          tx->now_ms - keep_ms - clock_lead_ms(keep_ms), &kept, err);
+    r->expired_ms = tx->now_ms - keep_ms - clock_lead_ms(keep_ms);
+    rc = idempotency_read(tx, rq->caller.workspace.number, r->key_hash, r->expired_ms, &kept, err);
     if (rc)
         return rc == RC_NOT_FOUND ? RC_OK : rc;
     seal_key(r, rq, key);
@@ -190,5 +190,6 @@ replay_keep(const struct replay *r, const struct request *rq, struct tx *tx, str
     struct idempotency kept;
 
     replay_seal(r, rq, tx, rp, &kept);
-    return idempotency_write(tx, rq->caller.workspace.number, r->key_hash, &kept, err);
+    return idempotency_write(tx, rq->caller.workspace.number, r->key_hash, &kept, r->expired_ms,
+                             err);
 }

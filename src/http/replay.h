@@ -15,6 +15,7 @@ struct replay {
     const char *key; /* as the client sent it */
     uint8_t key_hash[SHA256_LEN];
     uint8_t fingerprint[SHA256_LEN]; /* of the request */
+    int64_t expired_ms;              /* what was completed before is no answer any more */
 };
 
 /*

@@ -79,6 +79,7 @@ struct route {
     bool body_optional;      /* none at all stands for {} */
     int64_t max_body;        /* bytes; 0: no body is looked at */
     bool no_idempotency;     /* the dialect's key header is not read */
+    bool sole;               /* no other write of the workspace may run beside it (engine.h) */
     bool changes_keys;       /* cached keys are forgotten when it succeeds */
     const struct stream *stream;
     /* What the checked body asks for, against what the caller may: also before a replay. */

@@ -8,7 +8,7 @@
 #include "jobs/job.h"
 #include "store/audit_head.h"
 
-#define BATCH 100 /* workspaces a transaction */
+#define BATCH 100 /* chains a transaction */
 
 struct signed_head {
     struct workspace w;
@@ -17,7 +17,9 @@ struct signed_head {
 
 struct batch {
     const uint8_t *seed;
-    int64_t after;                   /* the number of the workspace before */
+    TALLOC_CTX *pool;
+    struct workspace at;             /* the workspace under way */
+    int64_t chain, chains;           /* the next of its chains; how many there are */
     struct signed_head fresh[BATCH]; /* since the last time */
     size_t n;
     int64_t broken;    /* chains that were not signed because their seal is broken */
@@ -25,18 +27,38 @@ struct batch {
     bool more;
 };
 
-/* A broken seal does not hold up the other workspaces. */
+/* Moves on to the next workspace when all chains of this one have been looked at. */
+static enum rc
+find_next(struct tx *tx, struct batch *b, struct err *err)
+{
+    struct audit_chain first;
+    enum rc rc;
+
+    if (b->chain < b->chains)
+        return RC_OK;
+    rc = workspace_after(tx, b->at.number, &b->at, err);
+    if (!rc)
+        rc = audit_chain_read(tx, b->at.number, 0, &first, err);
+    if (rc)
+        return rc;
+    b->at.public_id = mem_strdup(b->pool, b->at.public_id);
+    b->chain = 0;
+    b->chains = first.chains;
+    return RC_OK;
+}
+
+/* A broken seal does not hold up the other chains. */
 static enum rc
 sign_one(struct tx *tx, struct batch *b, struct err *err)
 {
     struct signed_head *to = &b->fresh[b->n];
-    bool fresh;
-    enum rc rc = workspace_after(tx, b->after, &to->w, err);
+    bool fresh = false;
+    enum rc rc = find_next(tx, b, err);
 
     if (rc)
         return rc;
-    b->after = to->w.number;
-    rc = audit_head_sign(tx, &to->w, b->seed, &to->head, &fresh, err);
+    to->w = b->at;
+    rc = audit_head_sign(tx, &to->w, b->chain++, b->seed, &to->head, &fresh, err);
     if (rc == RC_CONFLICT && b->broken++ == 0)
         b->reason = *err;
     if (!rc && fresh)
@@ -63,13 +85,12 @@ sign_batch(struct tx *tx, void *arg, struct err *err)
 static void
 log_heads(const struct batch *b)
 {
-    char hash[SHA256_HEX_LEN], signature[2 * ED25519_LEN + 1];
+    char signature[2 * ED25519_LEN + 1];
 
     for (size_t i = 0; i < b->n; i++) {
-        crypto_hex(b->fresh[i].head.hash, SHA256_LEN, hash);
         crypto_hex(b->fresh[i].head.signature, ED25519_LEN, signature);
-        log_info("audit head %s %lld:%s signature %s", b->fresh[i].w.public_id,
-                 (long long)b->fresh[i].head.lines, hash, signature);
+        log_info("audit head %s %s signature %s", b->fresh[i].w.public_id,
+                 audit_head_text(b->pool, &b->fresh[i].head), signature);
     }
 }
 
@@ -81,6 +102,7 @@ run(struct jobs *jobs, struct err *err)
     enum rc rc;
 
     b->seed = jobs->service->app->secret.audit_sign;
+    b->pool = pool;
     do {
         rc = engine_write(jobs->service->app->engine, 0, pool, sign_batch, b, err);
         if (!rc)

@@ -17,39 +17,53 @@
 
 struct due {
     int64_t workspace;
+    int64_t chain;
     int64_t keep_days;
 };
 
 struct survey {
     TALLOC_CTX *pool;
-    struct due *list; /* workspaces with lines to remove */
+    struct due *list; /* chains with lines to remove */
     size_t n;
     int64_t left;
     int64_t waited_ms;
 };
 
 static enum rc
-look_at(struct tx *tx, const struct workspace *w, void *arg, struct err *err)
+look_at_chain(struct tx *tx, int64_t workspace, const struct audit_chain *ch, struct survey *s,
+              struct err *err)
 {
-    struct survey *s = arg;
-    struct audit_chain ch;
     int64_t before_ms, oldest_ms, n = 0;
-    enum rc rc = audit_chain_read(tx, w->number, &ch, err);
+    enum rc rc;
 
     /* by what is sealed: the workspace's own row may have been changed by hand */
-    if (rc || !ch.sealed || ch.keep_days <= 0 || ch.keep_days > tx->now_ms / DAY_MS)
-        return rc; /* kept for ever */
-    before_ms = oldest_ms = tx->now_ms - ch.keep_days * DAY_MS;
-    rc = audit_count_before(tx, w->number, before_ms, &n, &oldest_ms, err);
+    if (!ch->sealed || ch->keep_days <= 0 || ch->keep_days > tx->now_ms / DAY_MS)
+        return RC_OK; /* kept for ever */
+    before_ms = oldest_ms = tx->now_ms - ch->keep_days * DAY_MS;
+    rc = audit_count_before(tx, workspace, ch->chain, before_ms, &n, &oldest_ms, err);
     if (rc || n == 0)
         return rc;
     s->list = talloc_realloc(s->pool, s->list, struct due, (unsigned)s->n + 1);
     BUG_ON(!s->list);
-    s->list[s->n++] = (struct due){w->number, ch.keep_days};
+    s->list[s->n++] = (struct due){workspace, ch->chain, ch->keep_days};
     s->left += n;
     if (before_ms - oldest_ms > s->waited_ms)
         s->waited_ms = before_ms - oldest_ms;
     return RC_OK;
+}
+
+static enum rc
+look_at(struct tx *tx, const struct workspace *w, void *arg, struct err *err)
+{
+    struct audit_chain ch = {.chains = 1};
+    enum rc rc = RC_OK;
+
+    for (int64_t i = 0; i < ch.chains && !rc; i++) {
+        rc = audit_chain_read(tx, w->number, i, &ch, err);
+        if (!rc)
+            rc = look_at_chain(tx, w->number, &ch, arg, err);
+    }
+    return rc;
 }
 
 static enum rc
@@ -74,10 +88,11 @@ static enum rc
 trim_fn(struct tx *tx, void *arg, struct err *err)
 {
     struct trim *t = arg;
-    enum rc rc = audit_trim(tx, t->due->workspace, tx->now_ms - t->due->keep_days * DAY_MS, BATCH,
-                            &t->removed, err);
+    const struct due *due = t->due;
+    enum rc rc = audit_trim(tx, due->workspace, due->chain, tx->now_ms - due->keep_days * DAY_MS,
+                            BATCH, &t->removed, err);
 
-    return rc ? rc : audit_head_trim(tx, t->due->workspace, err);
+    return rc ? rc : audit_head_trim(tx, due->workspace, due->chain, err);
 }
 
 static enum rc

@@ -2,19 +2,21 @@
 #include "store/audit.h"
 
 #include "base/buf.h"
-#include "store/audit_chain.h"
+#include "store/audit_turn.h"
 
 #define COLUMNS                                                                                    \
     "id, action, resource_type, resource_id, key_id, user_id, request_id, address, details, seq, " \
-    "hash"
+    "hash, chain"
 
 static const struct sql insert =
     SQL("INSERT INTO audit (workspace_id, " COLUMNS
-        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)");
+        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)");
 static const struct sql count_before =
-    SQL("SELECT count(*), min(id) FROM audit WHERE workspace_id = $1 AND id < $2");
+    SQL("SELECT count(*), (SELECT id FROM audit WHERE workspace_id = $1 AND chain = $3 AND id < $2"
+        " ORDER BY id LIMIT 1) FROM audit WHERE workspace_id = $1 AND chain = $3 AND id < $2");
 static const struct sql oldest_first =
-    SQL("SELECT id, hash FROM audit WHERE workspace_id = $1 AND seq > $2 ORDER BY seq LIMIT $3");
+    SQL("SELECT id, hash FROM audit WHERE workspace_id = $1 AND chain = $4 AND seq > $2"
+        " ORDER BY seq LIMIT $3");
 /*
  * Whether the columns hold what we write. A text that was made bytes, or goes on behind a NUL,
  * would be hashed as before and found by no filter.
@@ -30,33 +32,55 @@ static const struct sql oldest_first =
     " || ifnull(address, '') || ifnull(details, ''), char(0)) = 0"
 
 static const struct sql in_order = {
-    .sqlite = "SELECT " COLUMNS ", " AS_WRITTEN " FROM audit WHERE workspace_id = $1 ORDER BY seq",
+    .sqlite = "SELECT " COLUMNS ", " AS_WRITTEN " FROM audit WHERE workspace_id = $1 AND chain = $2"
+              " ORDER BY seq",
     /* columns have types there, and texts no NUL */
-    .pg = "SELECT " COLUMNS ", 1 FROM audit WHERE workspace_id = $1 ORDER BY seq",
+    .pg = "SELECT " COLUMNS ", 1 FROM audit WHERE workspace_id = $1 AND chain = $2 ORDER BY seq",
 };
 static const struct sql remove_up_to =
-    SQL("DELETE FROM audit WHERE workspace_id = $1 AND seq <= $2");
+    SQL("DELETE FROM audit WHERE workspace_id = $1 AND chain = $3 AND seq <= $2");
+static const struct sql by_place =
+    SQL("SELECT id FROM audit WHERE workspace_id = $1 AND chain = $2 AND seq = $3");
 
 enum rc
 audit_append(struct tx *tx, int64_t workspace, const struct audit_line *line, struct err *err)
 {
+    bool held = tx->turn && tx->turn->workspace == workspace;
     struct audit_line l = *line;
-    struct audit_chain ch;
-    enum rc rc;
+    struct audit_chain own, *ch = held ? &tx->turn->chain : &own;
+    enum rc rc = held ? RC_OK : audit_chain_own(tx, workspace, ch, err);
 
-    rc = audit_chain_read(tx, workspace, &ch, err);
     if (rc)
         return rc;
     l.id = id_new();
-    l.seq = ++ch.lines;
-    audit_chain_hash(tx->pool, ch.head, &l, ch.head);
-    rc = db_exec(tx->conn, &insert,
-                 DB_ARGS(db_int(workspace), db_id(&l.id), db_text(l.action),
-                         db_text(l.resource_type), db_text(l.resource_id), db_id(l.key_id),
-                         db_id(l.user_id), db_text(l.request_id), db_text(l.address),
-                         db_text(l.details), db_int(l.seq), db_blob(ch.head, SHA256_LEN)),
-                 NULL, err);
-    return rc ? rc : audit_chain_write(tx, workspace, &ch, err);
+    l.seq = ++ch->lines;
+    audit_chain_hash(tx->pool, ch->head, &l, ch->head);
+    if (tx->mark)
+        *tx->mark = (struct tx_mark){true, workspace, ch->chain, l.seq, l.id};
+    rc = db_exec_later(tx->conn, &insert,
+                       DB_ARGS(db_int(workspace), db_id(&l.id), db_text(l.action),
+                               db_text(l.resource_type), db_text(l.resource_id), db_id(l.key_id),
+                               db_id(l.user_id), db_text(l.request_id), db_text(l.address),
+                               db_text(l.details), db_int(l.seq), db_blob(ch->head, SHA256_LEN),
+                               db_int(ch->chain)),
+                       err);
+    return rc ? rc : audit_chain_write(tx, workspace, ch, err);
+}
+
+enum rc
+audit_has(struct tx *tx, const struct tx_mark *mark, bool *ret, struct err *err)
+{
+    SCOPED(db_cursor) c = NULL;
+    struct audit_chain ch;
+    struct id id;
+    enum rc rc = audit_chain_lock(tx, mark->workspace, mark->chain, &ch, err);
+
+    if (!rc)
+        rc = db_query_one(tx->conn, &by_place,
+                          DB_ARGS(db_int(mark->workspace), db_int(mark->chain), db_int(mark->seq)),
+                          &c, err);
+    *ret = !rc && db_col_id(c, 0, &id) && id_equal(&id, &mark->id);
+    return rc == RC_NOT_FOUND ? RC_OK : rc;
 }
 
 static const struct id *
@@ -174,7 +198,8 @@ pass_old(struct tx *tx, int64_t workspace, int64_t before_ms, int64_t max, struc
     enum rc rc;
 
     rc = db_query(tx->conn, &oldest_first,
-                  DB_ARGS(db_int(workspace), db_int(ch->removed), db_int(max)), &c, err);
+                  DB_ARGS(db_int(workspace), db_int(ch->removed), db_int(max), db_int(ch->chain)),
+                  &c, err);
     while (!rc && (rc = db_next(c, &row, err)) == RC_OK && row) {
         (void)db_col_id(c, 0, &id);
         if (memcmp(&id, &bound, sizeof(id)) >= 0)
@@ -186,33 +211,34 @@ pass_old(struct tx *tx, int64_t workspace, int64_t before_ms, int64_t max, struc
 }
 
 enum rc
-audit_trim(struct tx *tx, int64_t workspace, int64_t before_ms, int64_t max, int64_t *ret_n,
-           struct err *err)
+audit_trim(struct tx *tx, int64_t workspace, int64_t chain, int64_t before_ms, int64_t max,
+           int64_t *ret_n, struct err *err)
 {
     struct audit_chain ch;
     enum rc rc;
 
     *ret_n = 0;
-    rc = audit_chain_read(tx, workspace, &ch, err);
+    rc = audit_chain_lock(tx, workspace, chain, &ch, err);
     if (!rc)
         rc = pass_old(tx, workspace, before_ms, max, &ch, err);
     if (!rc)
         rc = audit_chain_write(tx, workspace, &ch, err); /* first: a trigger looks at it */
     if (!rc)
-        rc = db_exec(tx->conn, &remove_up_to, DB_ARGS(db_int(workspace), db_int(ch.removed)), ret_n,
-                     err);
+        rc = db_exec(tx->conn, &remove_up_to,
+                     DB_ARGS(db_int(workspace), db_int(ch.removed), db_int(chain)), ret_n, err);
     return rc;
 }
 
 enum rc
-audit_count_before(struct tx *tx, int64_t workspace, int64_t before_ms, int64_t *ret_n,
-                   int64_t *ret_oldest_ms, struct err *err)
+audit_count_before(struct tx *tx, int64_t workspace, int64_t chain, int64_t before_ms,
+                   int64_t *ret_n, int64_t *ret_oldest_ms, struct err *err)
 {
     SCOPED(db_cursor) c = NULL;
     struct id bound = id_floor(before_ms), oldest;
     enum rc rc;
 
-    rc = db_query_one(tx->conn, &count_before, DB_ARGS(db_int(workspace), db_id(&bound)), &c, err);
+    rc = db_query_one(tx->conn, &count_before,
+                      DB_ARGS(db_int(workspace), db_id(&bound), db_int(chain)), &c, err);
     if (rc)
         return rc;
     *ret_n = db_col_int(c, 0);
@@ -221,12 +247,13 @@ audit_count_before(struct tx *tx, int64_t workspace, int64_t before_ms, int64_t 
 }
 
 enum rc
-audit_each(struct tx *tx, int64_t workspace, audit_visit_fn *visit, void *arg, struct err *err)
+audit_each(struct tx *tx, int64_t workspace, int64_t chain, audit_visit_fn *visit, void *arg,
+           struct err *err)
 {
     SCOPED(db_cursor) c = NULL;
     uint8_t hash[SHA256_LEN];
     bool row = true;
-    enum rc rc = db_query(tx->conn, &in_order, DB_ARGS(db_int(workspace)), &c, err);
+    enum rc rc = db_query(tx->conn, &in_order, DB_ARGS(db_int(workspace), db_int(chain)), &c, err);
 
     while (!rc && (rc = db_next(c, &row, err)) == RC_OK && row) {
         SCOPED_POOL(pool);
@@ -234,7 +261,7 @@ audit_each(struct tx *tx, int64_t workspace, audit_visit_fn *visit, void *arg, s
 
         read_line(c, pool, &l);
         audit_chain_col(c, 10, hash);
-        if (!db_col_int(c, 11))
+        if (!db_col_int(c, 12))
             memset(hash, 0, SHA256_LEN); /* fits nothing */
         if (!visit(arg, &l, hash))
             break;

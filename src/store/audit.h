@@ -2,9 +2,9 @@
 /*
  * audit: who did what, one line an effect, written in the effect's own transaction.
  *
- *  I1  Lines of a workspace form a sealed chain (audit_chain.h); audit_verify.h looks at it.
+ *  I1  Lines of a workspace form sealed chains (audit_chain.h); audit_verify.h looks at them.
  *  I2  Lines are never changed and added at the end only; retention removes the first ones only.
- *      The database itself refuses anything else.
+ *      SQLite itself refuses anything else.
  */
 #ifndef STORE_AUDIT_H
 #define STORE_AUDIT_H
@@ -28,6 +28,9 @@ struct audit_line {
 MUST_CHECK enum rc audit_append(struct tx *tx, int64_t workspace, const struct audit_line *line,
                                 struct err *err);
 
+/* Whether the line of this mark is there; waits for whoever is about to write to its chain. */
+MUST_CHECK enum rc audit_has(struct tx *tx, const struct tx_mark *mark, bool *ret, struct err *err);
+
 struct audit_filter {
     const char *action; /* NULL: any; the same for the others */
     const char *resource_type;
@@ -44,15 +47,16 @@ MUST_CHECK enum rc audit_list(struct tx *tx, int64_t workspace, const struct aud
                               struct err *err);
 
 /*
- * Removes up to `max` of the lines made before `before_ms`; *ret_n tells how many. Where the clock
- * was ahead for a while, old lines behind newer ones stay until these are old as well.
+ * Removes up to `max` of the lines of a chain made before `before_ms`; *ret_n tells how many. Where
+ * the clock was ahead for a while, old lines behind newer ones stay until these are old as well.
  */
-MUST_CHECK enum rc audit_trim(struct tx *tx, int64_t workspace, int64_t before_ms, int64_t max,
-                              int64_t *ret_n, struct err *err);
+MUST_CHECK enum rc audit_trim(struct tx *tx, int64_t workspace, int64_t chain, int64_t before_ms,
+                              int64_t max, int64_t *ret_n, struct err *err);
 
-/* How many lines were made before `before_ms`, and when the oldest of them was. */
-MUST_CHECK enum rc audit_count_before(struct tx *tx, int64_t workspace, int64_t before_ms,
-                                      int64_t *ret_n, int64_t *ret_oldest_ms, struct err *err);
+/* How many lines of a chain were made before `before_ms`, and when the oldest of them was. */
+MUST_CHECK enum rc audit_count_before(struct tx *tx, int64_t workspace, int64_t chain,
+                                      int64_t before_ms, int64_t *ret_n, int64_t *ret_oldest_ms,
+                                      struct err *err);
 
 /*
  * Gets a line, valid for the call, and its stored hash, all zero when a column holds what we do not
@@ -61,8 +65,8 @@ MUST_CHECK enum rc audit_count_before(struct tx *tx, int64_t workspace, int64_t 
 typedef bool audit_visit_fn(void *arg, const struct audit_line *line,
                             const uint8_t hash[SHA256_LEN]);
 
-/* All lines of a workspace in the order of the chain. */
-MUST_CHECK enum rc audit_each(struct tx *tx, int64_t workspace, audit_visit_fn *visit, void *arg,
-                              struct err *err);
+/* All lines of a chain, in its order. */
+MUST_CHECK enum rc audit_each(struct tx *tx, int64_t workspace, int64_t chain,
+                              audit_visit_fn *visit, void *arg, struct err *err);
 
 #endif

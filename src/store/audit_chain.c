@@ -3,16 +3,26 @@
 
 #include "base/buf.h"
 
-static const struct sql read_chain = SQL(
-    "SELECT head, base, lines, removed, seal, keep_days FROM audit_chain WHERE workspace_id = $1");
-static const struct sql insert_chain = SQL("INSERT INTO audit_chain"
-                                           " (workspace_id, head, base, lines, removed, seal,"
-                                           " keep_days) VALUES ($1, $2, $3, $4, $5, $6, $7)");
+#define SLOTS 16 /* writers are spread over so many chains, where there are as many */
+#define COLUMNS "chain, chains, head, base, lines, removed, seal, keep_days"
+#define SELECT_ONE "SELECT " COLUMNS " FROM audit_chain WHERE workspace_id = $1 AND chain = $2"
+/* the slot's, or the first where there is no such one */
+#define SELECT_OWN                                                                                 \
+    "SELECT " COLUMNS " FROM audit_chain WHERE workspace_id = $1 AND chain IN (0, $2)"             \
+    " ORDER BY chain DESC LIMIT 1"
+#define SELECT_ALL "SELECT " COLUMNS " FROM audit_chain WHERE workspace_id = $1 ORDER BY chain"
+
+static const struct sql read_chain = SQL(SELECT_ONE);
+static const struct sql lock_chain = {.sqlite = SELECT_ONE, .pg = SELECT_ONE " FOR UPDATE"};
+static const struct sql lock_own = {.sqlite = SELECT_OWN, .pg = SELECT_OWN " FOR UPDATE"};
+static const struct sql lock_all = {.sqlite = SELECT_ALL, .pg = SELECT_ALL " FOR UPDATE"};
+/* how many a new workspace gets: as many as writers are likely to be at work in it */
+static const struct sql how_many = {.sqlite = "SELECT 1", .pg = "SELECT 16"};
+static const struct sql insert_chain = SQL("INSERT INTO audit_chain (workspace_id, " COLUMNS
+                                           ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)");
 static const struct sql update_chain =
-    SQL("UPDATE audit_chain SET head = $2, base = $3, lines = $4, removed = $5, seal = $6,"
-        " keep_days = $7 WHERE workspace_id = $1");
-static const struct sql next_after = SQL(
-    "SELECT workspace_id FROM audit_chain WHERE workspace_id > $1 ORDER BY workspace_id LIMIT 1");
+    SQL("UPDATE audit_chain SET chains = $3, head = $4, base = $5, lines = $6, removed = $7,"
+        " seal = $8, keep_days = $9 WHERE workspace_id = $1 AND chain = $2");
 
 /* What is sealed, without padding. */
 struct sealed {
@@ -24,19 +34,31 @@ struct sealed {
     uint8_t base[SHA256_LEN];
 };
 
+/* The same where there are several; a seal of an only chain is as it was before there could be. */
+struct sealed_of_many {
+    struct sealed one;
+    int64_t chain;
+    int64_t chains;
+};
+
 static void
 make_seal(const struct tx *tx, int64_t workspace, const struct audit_chain *ch,
           uint8_t out[SHA256_LEN])
 {
-    struct sealed s = {.workspace = workspace,
-                       .lines = ch->lines,
-                       .removed = ch->removed,
-                       .keep_days = ch->keep_days};
+    bool only = ch->chain == 0 && ch->chains == 1;
+    struct sealed_of_many s = {
+        .one = {.workspace = workspace,
+                .lines = ch->lines,
+                .removed = ch->removed,
+                .keep_days = ch->keep_days},
+        .chain = ch->chain,
+        .chains = ch->chains,
+    };
 
     BUG_ON(!tx->audit_key);
-    memcpy(s.head, ch->head, SHA256_LEN);
-    memcpy(s.base, ch->base, SHA256_LEN);
-    crypto_hmac(tx->audit_key, &s, sizeof(s), out);
+    memcpy(s.one.head, ch->head, SHA256_LEN);
+    memcpy(s.one.base, ch->base, SHA256_LEN);
+    crypto_hmac(tx->audit_key, &s, only ? sizeof(s.one) : sizeof(s), out);
 }
 
 void
@@ -50,44 +72,94 @@ audit_chain_col(struct db_cursor *c, int col, uint8_t out[SHA256_LEN])
         memcpy(out, p, SHA256_LEN);
 }
 
-enum rc
-audit_chain_read(struct tx *tx, int64_t workspace, struct audit_chain *ret, struct err *err)
+static void
+read_row(struct tx *tx, int64_t workspace, struct db_cursor *c, struct audit_chain *ret)
 {
-    SCOPED(db_cursor) c = NULL;
     uint8_t stored[SHA256_LEN], right[SHA256_LEN];
-    enum rc rc = db_query_one(tx->conn, &read_chain, DB_ARGS(db_int(workspace)), &c, err);
 
-    memset(ret, 0, sizeof(*ret));
-    if (rc == RC_NOT_FOUND)
-        return RC_OK;
-    if (rc)
-        return rc;
-    audit_chain_col(c, 0, ret->head);
-    audit_chain_col(c, 1, ret->base);
-    ret->lines = db_col_int(c, 2);
-    ret->removed = db_col_int(c, 3);
-    audit_chain_col(c, 4, stored);
-    ret->keep_days = db_col_int(c, 5);
+    ret->chain = db_col_int(c, 0);
+    ret->chains = db_col_int(c, 1);
+    audit_chain_col(c, 2, ret->head);
+    audit_chain_col(c, 3, ret->base);
+    ret->lines = db_col_int(c, 4);
+    ret->removed = db_col_int(c, 5);
+    audit_chain_col(c, 6, stored);
+    ret->keep_days = db_col_int(c, 7);
     make_seal(tx, workspace, ret, right);
     ret->sealed = crypto_equal(stored, right, SHA256_LEN);
-    return RC_OK;
 }
 
+static enum rc
+read_one(struct tx *tx, const struct sql *sql, int64_t workspace, int64_t chain,
+         struct audit_chain *ret, struct err *err)
+{
+    SCOPED(db_cursor) c = NULL;
+    enum rc rc = db_query_one(tx->conn, sql, DB_ARGS(db_int(workspace), db_int(chain)), &c, err);
+
+    *ret = (struct audit_chain){.chain = chain, .chains = 1};
+    if (!rc)
+        read_row(tx, workspace, c, ret);
+    return rc == RC_NOT_FOUND ? RC_OK : rc;
+}
+
+enum rc
+audit_chain_read(struct tx *tx, int64_t workspace, int64_t chain, struct audit_chain *ret,
+                 struct err *err)
+{
+    return read_one(tx, &read_chain, workspace, chain, ret, err);
+}
+
+enum rc
+audit_chain_lock(struct tx *tx, int64_t workspace, int64_t chain, struct audit_chain *ret,
+                 struct err *err)
+{
+    return read_one(tx, &lock_chain, workspace, chain, ret, err);
+}
+
+enum rc
+audit_chain_own(struct tx *tx, int64_t workspace, struct audit_chain *ret, struct err *err)
+{
+    return read_one(tx, &lock_own, workspace, tx->slot % SLOTS, ret, err);
+}
+
+enum rc
+audit_chain_lock_all(struct tx *tx, int64_t workspace, struct audit_chain *ret, struct err *err)
+{
+    SCOPED(db_cursor) c = NULL;
+    bool row = true;
+    enum rc rc = db_query(tx->conn, &lock_all, DB_ARGS(db_int(workspace)), &c, err);
+
+    *ret = (struct audit_chain){.chains = 1};
+    while (!rc && (rc = db_next(c, &row, err)) == RC_OK && row) {
+        if (db_col_int(c, 0) == 0 || db_col_int(c, 0) == tx->slot % SLOTS)
+            read_row(tx, workspace, c, ret);
+    }
+    return rc;
+}
+
+/* The writer who holds the row knows that it is there, and need not wait to hear so. */
 static enum rc
 put(struct tx *tx, const struct sql *sql, int64_t workspace, const struct audit_chain *ch,
     struct err *err)
 {
     uint8_t seal[SHA256_LEN] = {0}; /* fits nothing */
+    struct db_value values[] = {db_int(workspace),
+                                db_int(ch->chain),
+                                db_int(ch->chains),
+                                db_blob(ch->head, SHA256_LEN),
+                                db_blob(ch->base, SHA256_LEN),
+                                db_int(ch->lines),
+                                db_int(ch->removed),
+                                db_blob(seal, SHA256_LEN),
+                                db_int(ch->keep_days)};
     int64_t changed;
     enum rc rc;
 
     if (ch->sealed)
         make_seal(tx, workspace, ch, seal);
-    rc = db_exec(tx->conn, sql,
-                 DB_ARGS(db_int(workspace), db_blob(ch->head, SHA256_LEN),
-                         db_blob(ch->base, SHA256_LEN), db_int(ch->lines), db_int(ch->removed),
-                         db_blob(seal, SHA256_LEN), db_int(ch->keep_days)),
-                 &changed, err);
+    if (tx->turn)
+        return db_exec_later(tx->conn, sql, values, ARRAY_LEN(values), err);
+    rc = db_exec(tx->conn, sql, values, ARRAY_LEN(values), &changed, err);
     if (!rc && changed != 1)
         rc = err_set(err, RC_INTERNAL, "no chain of audit lines");
     return rc;
@@ -96,9 +168,15 @@ put(struct tx *tx, const struct sql *sql, int64_t workspace, const struct audit_
 enum rc
 audit_chain_begin(struct tx *tx, int64_t workspace, int64_t keep_days, struct err *err)
 {
+    SCOPED(db_cursor) c = NULL;
     struct audit_chain ch = {.sealed = true, .keep_days = keep_days};
+    enum rc rc = db_query_one(tx->conn, &how_many, DB_NO_ARGS, &c, err);
 
-    return put(tx, &insert_chain, workspace, &ch, err);
+    if (!rc)
+        ch.chains = db_col_int(c, 0);
+    for (; ch.chain < ch.chains && !rc; ch.chain++)
+        rc = put(tx, &insert_chain, workspace, &ch, err);
+    return rc;
 }
 
 enum rc
@@ -108,25 +186,36 @@ audit_chain_write(struct tx *tx, int64_t workspace, const struct audit_chain *ch
     return put(tx, &update_chain, workspace, chain, err);
 }
 
+/* As the tables were then: one chain a workspace. */
+static const struct sql unsealed_after =
+    SQL("SELECT workspace_id, head, base, lines, removed, keep_days FROM audit_chain"
+        " WHERE workspace_id > $1 ORDER BY workspace_id LIMIT 1");
+static const struct sql seal_one = SQL("UPDATE audit_chain SET seal = $2 WHERE workspace_id = $1");
+
 enum rc
 audit_chain_seal_all(struct tx *tx, struct err *err)
 {
-    struct audit_chain ch;
+    uint8_t seal[SHA256_LEN];
     int64_t workspace = 0;
     enum rc rc;
 
     for (;;) {
         SCOPED(db_cursor) c = NULL;
+        struct audit_chain ch = {.chains = 1};
 
-        rc = db_query_one(tx->conn, &next_after, DB_ARGS(db_int(workspace)), &c, err);
+        rc = db_query_one(tx->conn, &unsealed_after, DB_ARGS(db_int(workspace)), &c, err);
         if (rc)
             return rc == RC_NOT_FOUND ? RC_OK : rc;
         workspace = db_col_int(c, 0);
+        audit_chain_col(c, 1, ch.head);
+        audit_chain_col(c, 2, ch.base);
+        ch.lines = db_col_int(c, 3);
+        ch.removed = db_col_int(c, 4);
+        ch.keep_days = db_col_int(c, 5);
+        make_seal(tx, workspace, &ch, seal);
         db_cursor_free(&c); /* the write below may not meet a statement under way */
-        rc = audit_chain_read(tx, workspace, &ch, err);
-        ch.sealed = true;
-        if (!rc)
-            rc = audit_chain_write(tx, workspace, &ch, err);
+        rc = db_exec(tx->conn, &seal_one, DB_ARGS(db_int(workspace), db_blob(seal, SHA256_LEN)),
+                     NULL, err);
         if (rc)
             return rc;
     }

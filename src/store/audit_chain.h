@@ -2,10 +2,14 @@
 /*
  * audit_chain: what holds the lines of a workspace's audit trail together.
  *
- *  I1  Lines are numbered 1, 2, 3 … Each holds SHA-256 over itself and the hash of the one before.
+ *  I1  Lines of a chain are numbered 1, 2, 3 … Each holds SHA-256 over itself and the hash of the
+ *      one before.
  *  I2  The state of the chain is sealed: an HMAC under tx->audit_key, which is not in the database.
  *      So whoever can write the database alone can neither make lines up nor cut the last ones off.
  *  I3  A broken seal stays broken: nothing that is written later mends it.
+ *  I4  A workspace has one chain where one writes, and several where many do: each writer adds to
+ *      the one of its slot, so that they need not wait for one row. How many there are never
+ *      changes while the workspace is in a database, and is sealed in each.
  *
  * Not promised: an old copy of the whole database is as good as it was. Heads that were signed
  * (audit_head.h) and kept elsewhere tell that.
@@ -15,6 +19,8 @@
 #include "store/audit.h"
 
 struct audit_chain {
+    int64_t chain;            /* from 0 */
+    int64_t chains;           /* how many the workspace has; 1 when it has none, as I4 wants */
     uint8_t head[SHA256_LEN]; /* hash of the last line */
     uint8_t base[SHA256_LEN]; /* hash of the last line that retention has removed */
     int64_t lines;            /* ever written: the number of the last one */
@@ -27,9 +33,21 @@ struct audit_chain {
 MUST_CHECK enum rc audit_chain_begin(struct tx *tx, int64_t workspace, int64_t keep_days,
                                      struct err *err);
 
-/* A workspace without a chain has an empty one that is not sealed. */
-MUST_CHECK enum rc audit_chain_read(struct tx *tx, int64_t workspace, struct audit_chain *ret,
-                                    struct err *err);
+/* One that is not there is empty and not sealed. */
+MUST_CHECK enum rc audit_chain_read(struct tx *tx, int64_t workspace, int64_t chain,
+                                    struct audit_chain *ret, struct err *err);
+
+/* The same, and no other transaction writes to it before this one has ended. */
+MUST_CHECK enum rc audit_chain_lock(struct tx *tx, int64_t workspace, int64_t chain,
+                                    struct audit_chain *ret, struct err *err);
+
+/* The chain of this writer: locked, as the one it holds anyhow (tx->turn), or the first. */
+MUST_CHECK enum rc audit_chain_own(struct tx *tx, int64_t workspace, struct audit_chain *ret,
+                                   struct err *err);
+
+/* Locks all chains of a workspace, in order; *ret is the writer's own. */
+MUST_CHECK enum rc audit_chain_lock_all(struct tx *tx, int64_t workspace, struct audit_chain *ret,
+                                        struct err *err);
 MUST_CHECK enum rc audit_chain_write(struct tx *tx, int64_t workspace,
                                      const struct audit_chain *chain, struct err *err);
 

@@ -20,6 +20,7 @@ enum audit_fault {
 
 /* What the caller knows from elsewhere: line `lines` had this hash. lines 0: nothing. */
 struct audit_claim {
+    int64_t chain;
     int64_t lines;
     uint8_t hash[SHA256_LEN];
 };
@@ -35,8 +36,8 @@ struct audit_report {
 const char *audit_fault_name(enum audit_fault fault);
 
 /*
- * Walks the chain and recomputes it. `key`: the public half of the key that heads are signed with.
- * A claim about a line that retention has removed cannot be checked: INVALID.
+ * Walks the chains and recomputes them. `key`: the public half of the key that signs
+ * heads. A claim about a line that retention has removed cannot be checked: INVALID.
  */
 MUST_CHECK enum rc audit_verify(struct tx *tx, const struct workspace *w,
                                 const uint8_t key[ED25519_PUBLIC_LEN],

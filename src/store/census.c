@@ -8,17 +8,19 @@ static const struct sql objects =
     SQL("SELECT NULL, storage_path, blob_id, size_bytes, sha256 FROM object"
         " WHERE workspace_id = $1 AND storage_path > $2 ORDER BY storage_path LIMIT $3");
 static const struct sql document_totals =
-    SQL("SELECT count(*), coalesce(sum(size_bytes), 0) FROM document WHERE workspace_id = $1");
+    SQL("SELECT count(*), CAST(coalesce(sum(size_bytes), 0) AS BIGINT) FROM document"
+        " WHERE workspace_id = $1");
 static const struct sql object_totals =
-    SQL("SELECT coalesce(sum(size_bytes), 0) FROM object WHERE workspace_id = $1");
+    SQL("SELECT CAST(coalesce(sum(size_bytes), 0) AS BIGINT) FROM object WHERE workspace_id = $1");
 static const struct sql dangling_links =
     SQL("SELECT id FROM link WHERE workspace_id = $1 AND NOT EXISTS (SELECT 1 FROM document"
         " WHERE document.workspace_id = link.workspace_id AND document.id = link.document_id)"
         " ORDER BY id LIMIT $2");
 
 static const struct sql newest =
-    SQL("SELECT max(id) FROM (SELECT (SELECT max(id) FROM audit WHERE audit.workspace_id ="
-        " workspace.workspace_id) AS id FROM workspace) AS last");
+    SQL("SELECT id FROM (SELECT (SELECT id FROM audit WHERE audit.workspace_id ="
+        " workspace.workspace_id ORDER BY id DESC LIMIT 1) AS id FROM workspace) AS last"
+        " WHERE id IS NOT NULL ORDER BY id DESC LIMIT 1");
 
 static void
 read_row(struct db_cursor *c, TALLOC_CTX *pool, struct census_row *r)

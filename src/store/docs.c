@@ -11,7 +11,8 @@ static const struct sql user_by_id =
 static const struct sql user_by_external =
     SQL("SELECT id, external_id FROM docs_user WHERE workspace_id = $1 AND external_id = $2");
 static const struct sql user_insert =
-    SQL("INSERT INTO docs_user (workspace_id, id, external_id) VALUES ($1, $2, $3)");
+    SQL("INSERT INTO docs_user (workspace_id, id, external_id) VALUES ($1, $2, $3)"
+        " ON CONFLICT DO NOTHING");
 static const struct sql insert =
     SQL("INSERT INTO docs (workspace_id, id, type, status, owner_id) VALUES ($1, $2, $3, $4, $5)");
 static const struct sql by_id =
@@ -80,8 +81,14 @@ docs_user_by_external(struct tx *tx, int64_t workspace, const char *external_id,
 enum rc
 docs_user_insert(struct tx *tx, int64_t workspace, const struct docs_user *u, struct err *err)
 {
-    return db_exec(tx->conn, &user_insert,
-                   DB_ARGS(db_int(workspace), db_text(u->id), db_text(u->external_id)), NULL, err);
+    int64_t changed = 0;
+    enum rc rc =
+        db_exec(tx->conn, &user_insert,
+                DB_ARGS(db_int(workspace), db_text(u->id), db_text(u->external_id)), &changed, err);
+
+    if (!rc && changed == 0)
+        rc = err_set(err, RC_RERUN, "another has made this user");
+    return rc;
 }
 
 enum rc

@@ -10,8 +10,9 @@ static const struct sql insert =
     SQL("INSERT INTO document (workspace_id, " DOCUMENT_COLUMNS
         ", search_text) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
         " ON CONFLICT (workspace_id, storage_path) DO NOTHING");
-static const struct sql by_id =
-    SQL("SELECT " DOCUMENT_COLUMNS " FROM document WHERE workspace_id = $1 AND id = $2");
+#define BY_ID "SELECT " DOCUMENT_COLUMNS " FROM document WHERE workspace_id = $1 AND id = $2"
+static const struct sql by_id = SQL(BY_ID);
+static const struct sql lock = {.sqlite = BY_ID, .pg = BY_ID " FOR UPDATE"};
 static const struct sql by_path =
     SQL("SELECT " DOCUMENT_COLUMNS " FROM document WHERE workspace_id = $1 AND storage_path = $2");
 static const struct sql by_blob =
@@ -104,8 +105,8 @@ each_tag(struct tx *tx, int64_t workspace, const struct document *d, const struc
     enum rc rc = RC_OK;
 
     for (size_t i = 0; i < d->n_tags && !rc; i++)
-        rc = db_exec(tx->conn, sql, DB_ARGS(db_int(workspace), db_text(d->tags[i]), db_id(&d->id)),
-                     NULL, err);
+        rc = db_exec_later(tx->conn, sql,
+                           DB_ARGS(db_int(workspace), db_text(d->tags[i]), db_id(&d->id)), err);
     return rc;
 }
 
@@ -154,6 +155,13 @@ document_read(struct tx *tx, int64_t workspace, const struct id *id, struct docu
 }
 
 enum rc
+document_lock(struct tx *tx, int64_t workspace, const struct id *id, struct document *ret,
+              struct err *err)
+{
+    return read_one(tx, &lock, workspace, db_id(id), ret, err);
+}
+
+enum rc
 document_by_path(struct tx *tx, int64_t workspace, const char *storage_path, struct document *ret,
                  struct err *err)
 {
@@ -180,12 +188,12 @@ document_update(struct tx *tx, int64_t workspace, const struct document *before,
         rc = folder_ensure(tx, workspace, after->folder, err);
     if (rc)
         return rc;
-    return db_exec(tx->conn, &update,
-                   DB_ARGS(db_int(workspace), db_id(&after->id), db_text(after->name),
-                           db_text(after->description), db_text(after->mime_type),
-                           db_text(after->folder), db_text(tag_lines(tx->pool, after)),
-                           db_int(after->updated_ms), db_text(search_text(tx->pool, after))),
-                   NULL, err);
+    return db_exec_later(tx->conn, &update,
+                         DB_ARGS(db_int(workspace), db_id(&after->id), db_text(after->name),
+                                 db_text(after->description), db_text(after->mime_type),
+                                 db_text(after->folder), db_text(tag_lines(tx->pool, after)),
+                                 db_int(after->updated_ms), db_text(search_text(tx->pool, after))),
+                         err);
 }
 
 enum rc
@@ -205,7 +213,7 @@ document_delete(struct tx *tx, int64_t workspace, const struct document *d, stru
     enum rc rc = each_tag(tx, workspace, d, &tag_delete, err);
 
     for (size_t i = 0; i < ARRAY_LEN(parts) && !rc; i++)
-        rc = db_exec(tx->conn, parts[i], DB_ARGS(db_int(workspace), db_id(&d->id)), NULL, err);
+        rc = db_exec_later(tx->conn, parts[i], DB_ARGS(db_int(workspace), db_id(&d->id)), err);
     return rc;
 }
 

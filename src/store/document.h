@@ -36,6 +36,9 @@ MUST_CHECK enum rc document_insert(struct tx *tx, int64_t workspace, const struc
 /* NOT_FOUND when the workspace has none. */
 MUST_CHECK enum rc document_read(struct tx *tx, int64_t workspace, const struct id *id,
                                  struct document *ret, struct err *err);
+/* The same, and nobody else changes, deletes or links it before the transaction has ended. */
+MUST_CHECK enum rc document_lock(struct tx *tx, int64_t workspace, const struct id *id,
+                                 struct document *ret, struct err *err);
 MUST_CHECK enum rc document_by_path(struct tx *tx, int64_t workspace, const char *storage_path,
                                     struct document *ret, struct err *err);
 /* True when a document's bytes are the blob `blob_id`. */

@@ -8,7 +8,7 @@ static const struct sql write_one =
     SQL("INSERT INTO idempotency (workspace_id, key_hash, fingerprint, answer, completed_at)"
         " VALUES ($1, $2, $3, $4, $5) ON CONFLICT (workspace_id, key_hash) DO UPDATE SET"
         " fingerprint = excluded.fingerprint, answer = excluded.answer,"
-        " completed_at = excluded.completed_at");
+        " completed_at = excluded.completed_at WHERE idempotency.completed_at < $6");
 static const struct sql expire =
     SQL("DELETE FROM idempotency WHERE (workspace_id, key_hash) IN"
         " (SELECT workspace_id, key_hash FROM idempotency WHERE completed_at < $1 LIMIT $2)");
@@ -43,13 +43,19 @@ idempotency_read(struct tx *tx, int64_t workspace, const uint8_t key_hash[SHA256
 
 enum rc
 idempotency_write(struct tx *tx, int64_t workspace, const uint8_t key_hash[SHA256_LEN],
-                  const struct idempotency *r, struct err *err)
+                  const struct idempotency *r, int64_t expired_ms, struct err *err)
 {
-    return db_exec(tx->conn, &write_one,
-                   DB_ARGS(db_int(workspace), db_blob(key_hash, SHA256_LEN),
-                           db_blob(r->fingerprint, SHA256_LEN), db_blob(r->answer, r->answer_len),
-                           db_int(r->completed_ms)),
-                   NULL, err);
+    int64_t changed = 0;
+    enum rc rc =
+        db_exec(tx->conn, &write_one,
+                DB_ARGS(db_int(workspace), db_blob(key_hash, SHA256_LEN),
+                        db_blob(r->fingerprint, SHA256_LEN), db_blob(r->answer, r->answer_len),
+                        db_int(r->completed_ms), db_int(expired_ms)),
+                &changed, err);
+
+    if (!rc && changed == 0)
+        rc = err_set(err, RC_RERUN, "a request with the same key came first");
+    return rc;
 }
 
 enum rc

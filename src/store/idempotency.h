@@ -17,10 +17,14 @@ MUST_CHECK enum rc idempotency_read(struct tx *tx, int64_t workspace,
                                     const uint8_t key_hash[SHA256_LEN], int64_t not_before_ms,
                                     struct idempotency *ret, struct err *err);
 
-/* Keeps an answer, in the place of an expired one of the same key. */
+/*
+ * Keeps an answer, in the place of one of the same key that was completed before `expired_ms`.
+ * RERUN when there is a younger one: its request ran beside this one.
+ */
 MUST_CHECK enum rc idempotency_write(struct tx *tx, int64_t workspace,
                                      const uint8_t key_hash[SHA256_LEN],
-                                     const struct idempotency *record, struct err *err);
+                                     const struct idempotency *record, int64_t expired_ms,
+                                     struct err *err);
 
 /* Removes up to `max` answers completed before `before_ms`. */
 MUST_CHECK enum rc idempotency_expire(struct tx *tx, int64_t before_ms, int64_t max, int64_t *ret_n,

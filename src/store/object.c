@@ -66,8 +66,13 @@ object_insert(struct tx *tx, int64_t workspace, const struct object *o, struct e
 enum rc
 object_delete(struct tx *tx, int64_t workspace, const char *storage_path, struct err *err)
 {
-    return db_exec(tx->conn, &delete_one, DB_ARGS(db_int(workspace), db_text(storage_path)), NULL,
-                   err);
+    int64_t changed = 0;
+    enum rc rc = db_exec(tx->conn, &delete_one, DB_ARGS(db_int(workspace), db_text(storage_path)),
+                         &changed, err);
+
+    if (!rc && changed == 0)
+        rc = err_set(err, RC_RERUN, "another has taken the bytes");
+    return rc;
 }
 
 enum rc

@@ -44,11 +44,11 @@ read_row(struct db_cursor *c, struct purge *p)
 enum rc
 purge_put(struct tx *tx, const struct purge *p, struct err *err)
 {
-    return db_exec(tx->conn, &insert,
-                   DB_ARGS(db_int(p->workspace), db_id(&p->blob_id),
-                           p->has_document ? db_id(&p->document_id) : db_null(),
-                           db_int(p->size_bytes), db_int(p->due_ms), db_int(p->hard)),
-                   NULL, err);
+    return db_exec_later(tx->conn, &insert,
+                         DB_ARGS(db_int(p->workspace), db_id(&p->blob_id),
+                                 p->has_document ? db_id(&p->document_id) : db_null(),
+                                 db_int(p->size_bytes), db_int(p->due_ms), db_int(p->hard)),
+                         err);
 }
 
 enum rc
@@ -92,7 +92,7 @@ keep_promise(struct tx *tx, int64_t workspace, struct db_cursor *c, struct err *
         return err_set(err, RC_INTERNAL, "a fingerprint of %zu bytes", print_len);
     memcpy(kept.fingerprint, print, SHA256_LEN);
     kept.answer = db_col_blob(c, 2, &kept.answer_len);
-    return idempotency_write(tx, workspace, key_hash, &kept, err);
+    return idempotency_write(tx, workspace, key_hash, &kept, INT64_MAX, err);
 }
 
 enum rc

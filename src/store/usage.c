@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/usage.h"
 
+#include "store/audit_turn.h"
+
 #define BYTES_MAX (INT64_MAX / 2) /* of a workspace without a quota: sums must not overflow */
 #define BYTES_MANY GIB(4)         /* only so many at once can come near that */
 
-static const struct sql read_totals =
-    SQL("SELECT coalesce(sum(documents), 0), coalesce(sum(bytes), 0) FROM usage"
-        " WHERE workspace_id = $1");
+static const struct sql read_totals = SQL("SELECT CAST(coalesce(sum(documents), 0) AS BIGINT),"
+                                          " CAST(coalesce(sum(bytes), 0) AS BIGINT) FROM usage"
+                                          " WHERE workspace_id = $1");
 static const struct sql read_pending =
-    SQL("SELECT coalesce(sum(size_bytes), 0) FROM purge WHERE workspace_id = $1");
+    SQL("SELECT CAST(coalesce(sum(size_bytes), 0) AS BIGINT) FROM purge WHERE workspace_id = $1");
 static const struct sql add =
     SQL("INSERT INTO usage (workspace_id, slot, documents, bytes) VALUES ($1, $2, $3, $4)"
         " ON CONFLICT (workspace_id, slot) DO UPDATE SET"
@@ -44,11 +46,13 @@ usage_read(struct tx *tx, int64_t workspace, struct usage *ret, struct err *err)
 enum rc
 usage_add(struct tx *tx, int64_t workspace, int64_t documents, int64_t bytes, struct err *err)
 {
+    int64_t slot = tx->turn ? tx->turn->chain.chain : 0; /* which nobody else writes to */
+
     if (documents == 0 && bytes == 0)
         return RC_OK;
-    return db_exec(tx->conn, &add,
-                   DB_ARGS(db_int(workspace), db_int(0), db_int(documents), db_int(bytes)), NULL,
-                   err);
+    return db_exec_later(tx->conn, &add,
+                         DB_ARGS(db_int(workspace), db_int(slot), db_int(documents), db_int(bytes)),
+                         err);
 }
 
 enum rc

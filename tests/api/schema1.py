@@ -80,8 +80,9 @@ def version(directory):
 
 
 def set_version(directory, number):
+    """As a newer program leaves it, beside which an older one cannot work."""
     with contextlib.closing(sqlite3.connect(Path(directory) / "dossier.db")) as db:
-        db.execute("UPDATE schema_version SET version = ?", (number,))
+        db.execute("UPDATE schema_version SET version = ?, oldest = ?", (number, number))
         db.commit()
 
 

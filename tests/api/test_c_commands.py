@@ -509,7 +509,7 @@ def test_newer_schema_is_not_touched(alone):
     alone.run("migrate")
     path = alone.data_dir / "dossier.db"
     with contextlib.closing(sqlite3.connect(path)) as db:
-        db.execute("UPDATE schema_version SET version = 1000")
+        db.execute("UPDATE schema_version SET version = 1000, oldest = 1000")
         db.commit()
     before = path.read_bytes()
     for argv in (["serve", "--listen", "127.0.0.1:0"], ["check"], ["migrate"]):

@@ -253,16 +253,16 @@ test_idempotency(void **state)
     int64_t n, oldest;
 
     EXPECT(RC_NOT_FOUND, idempotency_read(TX, WS, hash, 0, &back, ERR));
-    EXPECT(RC_OK, idempotency_write(TX, WS, hash, &r, ERR));
+    EXPECT(RC_OK, idempotency_write(TX, WS, hash, &r, INT64_MAX, ERR));
     EXPECT(RC_OK, idempotency_read(TX, WS, hash, 100, &back, ERR));
     assert_memory_equal(back.answer, "a\0b", 3);
     assert_memory_equal(back.fingerprint, r.fingerprint, SHA256_LEN);
     EXPECT(RC_NOT_FOUND, idempotency_read(TX, WS, hash, 101, &back, ERR));
     EXPECT(RC_NOT_FOUND, idempotency_read(TX, OTHER, hash, 0, &back, ERR));
     r.completed_ms = 200;
-    EXPECT(RC_OK, idempotency_write(TX, WS, hash, &r, ERR));
+    EXPECT(RC_OK, idempotency_write(TX, WS, hash, &r, INT64_MAX, ERR));
     EXPECT(RC_OK, idempotency_read(TX, WS, hash, 101, &back, ERR));
-    EXPECT(RC_OK, idempotency_write(TX, OTHER, hash, &r, ERR));
+    EXPECT(RC_OK, idempotency_write(TX, OTHER, hash, &r, INT64_MAX, ERR));
     EXPECT(RC_OK, idempotency_backlog(TX, 201, &n, &oldest, ERR));
     assert_true(n == 2 && oldest == 200);
     EXPECT(RC_OK, idempotency_expire(TX, 200, 10, &n, ERR));

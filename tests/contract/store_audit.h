@@ -20,6 +20,14 @@ verify(struct scratch *s, const struct audit_claim *claim)
     return report;
 }
 
+static enum rc
+run(struct scratch *s, const char *text)
+{
+    const struct sql script = {text, text};
+
+    return db_script(s->conn, &script, ERR);
+}
+
 static void
 append(struct scratch *s, int64_t ws, const char *action, const char *resource)
 {
@@ -80,20 +88,20 @@ test_audit_trim(void **state)
 
     for (int i = 0; i < 5; i++)
         append(s, WS, "create", "a");
-    EXPECT(RC_OK, audit_count_before(TX, WS, later, &n, &oldest, ERR));
+    EXPECT(RC_OK, audit_count_before(TX, WS, 0, later, &n, &oldest, ERR));
     assert_int_equal(n, 5);
     assert_true(oldest >= s->tx.now_ms && oldest < later);
-    EXPECT(RC_OK, audit_trim(TX, WS, later, 3, &n, ERR));
+    EXPECT(RC_OK, audit_trim(TX, WS, 0, later, 3, &n, ERR));
     assert_int_equal(n, 3);
     report = verify(s, NULL);
     assert_int_equal(report.fault, AUDIT_INTACT);
     assert_int_equal(report.lines, 2);
-    EXPECT(RC_OK, audit_trim(TX, WS, later, 100, &n, ERR));
+    EXPECT(RC_OK, audit_trim(TX, WS, 0, later, 100, &n, ERR));
     assert_int_equal(n, 2);
     append(s, WS, "create", "a");
     report = verify(s, NULL);
     assert_true(report.fault == AUDIT_INTACT && report.lines == 1);
-    EXPECT(RC_OK, audit_count_before(TX, WS, 0, &n, &oldest, ERR));
+    EXPECT(RC_OK, audit_count_before(TX, WS, 0, 0, &n, &oldest, ERR));
     assert_true(n == 0 && oldest == 0);
 }
 
@@ -124,10 +132,10 @@ test_audit_refuses(void **state)
 
     for (int i = 0; i < 5; i++)
         append(s, WS, "create", "a");
-    EXPECT(RC_OK, audit_head_sign(TX, &s->ws, audit_seed, &head, &fresh, ERR));
+    EXPECT(RC_OK, audit_head_sign(TX, &s->ws, 0, audit_seed, &head, &fresh, ERR));
     for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
         EXPECT(RC_OK, db_savepoint(s->conn, ERR));
-        if (db_script(s->conn, refused[i], ERR) == RC_OK)
+        if (run(s, refused[i]) == RC_OK)
             fail_msg("was done: %s", refused[i]);
         db_savepoint_rollback(s->conn);
     }
@@ -141,7 +149,8 @@ test_audit_refuses(void **state)
 
 #define COPY_OF(id, seq, from)                                                                     \
     "INSERT INTO audit SELECT workspace_id, " id ", action, resource_type, resource_id, key_id,"   \
-    " user_id, request_id, address, details, hash, " seq " FROM audit WHERE seq = " from ";"
+    " user_id, request_id, address, details, hash, " seq ", chain FROM audit WHERE seq = " from    \
+    ";"
 #define END_AT(n)                                                                                  \
     "UPDATE audit_chain SET lines = " n ", head = (SELECT hash FROM audit WHERE seq = " n          \
     " AND audit.workspace_id = audit_chain.workspace_id) WHERE lines >= " n ";"
@@ -173,7 +182,7 @@ static const struct {
     {"insert at the front", COPY_OF("zeroblob(16)", "0", "3"), AUDIT_LINE},
     {"replace one",
      "REPLACE INTO audit SELECT workspace_id, id, 'x', resource_type, resource_id, key_id, user_id,"
-     " request_id, address, details, hash, seq FROM audit WHERE seq = 12;",
+     " request_id, address, details, hash, seq, chain FROM audit WHERE seq = 12;",
      AUDIT_LINE},
     {"a text as bytes", "UPDATE audit SET action = CAST(action AS BLOB) WHERE seq = 5;",
      AUDIT_LINE},
@@ -199,6 +208,12 @@ static const struct {
      " seal) = (SELECT lines, removed, head, base, seal FROM audit_chain WHERE lines = 0);",
      AUDIT_SEAL},
     {"another retention", "UPDATE audit_chain SET keep_days = 1;", AUDIT_SEAL},
+    {"more chains", "UPDATE audit_chain SET chains = 2;", AUDIT_SEAL},
+    {"a line of a chain that is none",
+     "INSERT INTO audit SELECT workspace_id, randomblob(16), action, resource_type, resource_id,"
+     " key_id, user_id, request_id, address, details, hash, seq, 1 FROM audit WHERE seq = 3;",
+     AUDIT_SEAL},
+    {"the last line in another chain", "UPDATE audit SET chain = 1 WHERE seq = 40;", AUDIT_END},
     {"no seal", "UPDATE audit_chain SET seal = NULL;", AUDIT_SEAL},
     {"a head says otherwise", "UPDATE audit_head SET hash = randomblob(32);", AUDIT_HEAD},
     {"a head of another time", "UPDATE audit_head SET signed_at = signed_at + 1000;",
@@ -213,11 +228,9 @@ static const struct {
 static void
 disarm(struct scratch *s)
 {
-    EXPECT(RC_OK, db_script(s->conn,
-                            "DROP TRIGGER audit_no_update; DROP TRIGGER audit_no_delete;"
-                            "DROP TRIGGER audit_chain_no_delete; DROP TRIGGER audit_head_no_update;"
-                            "DROP TRIGGER audit_head_no_delete",
-                            ERR));
+    EXPECT(RC_OK, run(s, "DROP TRIGGER audit_no_update; DROP TRIGGER audit_no_delete;"
+                         "DROP TRIGGER audit_chain_no_delete; DROP TRIGGER audit_head_no_update;"
+                         "DROP TRIGGER audit_head_no_delete"));
 }
 
 static void
@@ -229,7 +242,7 @@ fill_for_attack(struct scratch *s)
     for (int i = 0; i < ATTACK_LINES; i++) {
         append(s, WS, i % 2 ? "update" : "create", i % 3 ? "a" : "b");
         if (i + 1 == HEAD_AT)
-            EXPECT(RC_OK, audit_head_sign(TX, &s->ws, audit_seed, &head, &fresh, ERR));
+            EXPECT(RC_OK, audit_head_sign(TX, &s->ws, 0, audit_seed, &head, &fresh, ERR));
     }
     assert_int_equal(verify(s, NULL).fault, AUDIT_INTACT);
     disarm(s);
@@ -245,7 +258,7 @@ test_audit_attacks(void **state)
         struct audit_report report;
 
         EXPECT(RC_OK, db_savepoint(s->conn, ERR));
-        if (db_script(s->conn, attacks[i].sql, ERR))
+        if (run(s, attacks[i].sql))
             fail_msg("%s: %s", attacks[i].name, s->err.detail);
         report = verify(s, NULL);
         if (report.fault != attacks[i].fault)
@@ -273,7 +286,7 @@ test_audit_flips(void **state)
                            streq(columns[i], "seq") ? "seq + 500" : "randomblob(16)", line);
 
             EXPECT(RC_OK, db_savepoint(s->conn, ERR));
-            EXPECT(RC_OK, db_script(s->conn, sql, ERR));
+            EXPECT(RC_OK, run(s, sql));
             if (verify(s, NULL).fault == AUDIT_INTACT)
                 fail_msg("not found: %s", sql);
             found++;
@@ -292,10 +305,10 @@ test_audit_stays_broken(void **state)
     bool fresh;
 
     fill_for_attack(s);
-    EXPECT(RC_OK, db_script(s->conn, "DELETE FROM audit WHERE seq > 30;" END_AT("30"), ERR));
+    EXPECT(RC_OK, run(s, "DELETE FROM audit WHERE seq > 30;" END_AT("30")));
     append(s, WS, "create", "a");
     assert_int_equal(verify(s, NULL).fault, AUDIT_SEAL);
-    EXPECT(RC_CONFLICT, audit_head_sign(TX, &s->ws, audit_seed, &head, &fresh, ERR));
+    EXPECT(RC_CONFLICT, audit_head_sign(TX, &s->ws, 0, audit_seed, &head, &fresh, ERR));
 }
 
 /* ---- heads ---- */
@@ -312,28 +325,28 @@ test_audit_heads(void **state)
 
     crypto_ed25519_public(audit_seed, key);
     crypto_ed25519_public(other_seed, other_key);
-    EXPECT(RC_OK, audit_head_sign(TX, &s->ws, audit_seed, &first, &fresh, ERR));
+    EXPECT(RC_OK, audit_head_sign(TX, &s->ws, 0, audit_seed, &first, &fresh, ERR));
     assert_true(!fresh && first.lines == 0);
     append(s, WS, "create", "a");
-    EXPECT(RC_OK, audit_head_sign(TX, &s->ws, audit_seed, &first, &fresh, ERR));
+    EXPECT(RC_OK, audit_head_sign(TX, &s->ws, 0, audit_seed, &first, &fresh, ERR));
     assert_true(fresh && first.lines == 1);
     assert_true(audit_head_good(&first, s->ws.public_id, key));
     assert_false(audit_head_good(&first, s->other.public_id, key));
     assert_false(audit_head_good(&first, s->ws.public_id, other_key));
-    EXPECT(RC_OK, audit_head_sign(TX, &s->ws, audit_seed, &second, &fresh, ERR));
+    EXPECT(RC_OK, audit_head_sign(TX, &s->ws, 0, audit_seed, &second, &fresh, ERR));
     assert_false(fresh);
     assert_memory_equal(&first, &second, sizeof(first));
     append(s, WS, "create", "a");
     append(s, WS, "create", "a");
-    EXPECT(RC_OK, audit_head_sign(TX, &s->ws, audit_seed, &second, &fresh, ERR));
+    EXPECT(RC_OK, audit_head_sign(TX, &s->ws, 0, audit_seed, &second, &fresh, ERR));
     assert_true(fresh && second.lines == 3);
-    EXPECT(RC_OK, audit_head_list(TX, WS, &list, &n, ERR));
+    EXPECT(RC_OK, audit_head_list(TX, WS, 0, &list, &n, ERR));
     assert_true(n == 2 && list[0].lines == 1 && list[1].lines == 3);
     assert_int_equal(verify(s, NULL).heads, 2);
-    EXPECT(RC_OK, audit_trim(TX, WS, s->tx.now_ms + 60000, 2, &removed, ERR));
+    EXPECT(RC_OK, audit_trim(TX, WS, 0, s->tx.now_ms + 60000, 2, &removed, ERR));
     assert_int_equal(removed, 2);
-    EXPECT(RC_OK, audit_head_trim(TX, WS, ERR));
-    EXPECT(RC_OK, audit_head_list(TX, WS, &list, &n, ERR));
+    EXPECT(RC_OK, audit_head_trim(TX, WS, 0, ERR));
+    EXPECT(RC_OK, audit_head_list(TX, WS, 0, &list, &n, ERR));
     assert_true(n == 1 && list[0].lines == 3);
     assert_int_equal(verify(s, NULL).fault, AUDIT_INTACT);
 }
@@ -352,14 +365,14 @@ test_audit_claims(void **state)
 
     for (int i = 0; i < 3; i++)
         append(s, WS, "create", "a");
-    EXPECT(RC_OK, audit_head_sign(TX, &s->ws, audit_seed, &head, &fresh, ERR));
+    EXPECT(RC_OK, audit_head_sign(TX, &s->ws, 0, audit_seed, &head, &fresh, ERR));
     memcpy(claim.hash, head.hash, SHA256_LEN);
     append(s, WS, "create", "a");
     assert_int_equal(verify(s, &claim).fault, AUDIT_INTACT);
     assert_int_equal(verify(s, &far).fault, AUDIT_HEAD);
     claim.hash[0] ^= 1;
     assert_int_equal(verify(s, &claim).fault, AUDIT_HEAD);
-    EXPECT(RC_OK, audit_trim(TX, WS, s->tx.now_ms + 60000, 100, &removed, ERR));
+    EXPECT(RC_OK, audit_trim(TX, WS, 0, s->tx.now_ms + 60000, 100, &removed, ERR));
     EXPECT(RC_INVALID, audit_verify(TX, &s->ws, key, &claim, &report, ERR));
 }
 
@@ -374,13 +387,13 @@ test_audit_clock(void **state)
     append(s, WS, "create", "a");
     append(s, WS, "create", "a");
     append(s, WS, "create", "a");
-    EXPECT(RC_OK, db_script(s->conn, "DROP TRIGGER audit_no_update", ERR));
+    EXPECT(RC_OK, run(s, "DROP TRIGGER audit_no_update"));
     EXPECT(RC_OK, db_exec(s->conn, &(struct sql)SQL("UPDATE audit SET id = $1 WHERE seq = 2"),
                           DB_ARGS(db_id(&ahead)), NULL, ERR));
     assert_int_equal(verify(s, NULL).lines, 2); /* it comes second all the same */
-    EXPECT(RC_OK, audit_trim(TX, WS, now + 60000, 10, &n, ERR));
+    EXPECT(RC_OK, audit_trim(TX, WS, 0, now + 60000, 10, &n, ERR));
     assert_int_equal(n, 1); /* the third waits for the second */
-    EXPECT(RC_OK, audit_trim(TX, WS, now + 2 * 86400000, 10, &n, ERR));
+    EXPECT(RC_OK, audit_trim(TX, WS, 0, now + 2 * 86400000, 10, &n, ERR));
     assert_int_equal(n, 2);
 }
 

@@ -350,7 +350,7 @@ test_docs(void **state)
     assert_true(entity.workspace == WS && entity.trust_header && id_equal(&entity.id, &e.id));
     EXPECT(RC_NOT_FOUND, docs_entity_read(TX, "1234", &entity, ERR));
     EXPECT(RC_OK, docs_user_insert(TX, WS, &u, ERR));
-    REFUSED(s, RC_CONFLICT, docs_user_insert(TX, WS, &same, ERR));
+    REFUSED(s, RC_RERUN, docs_user_insert(TX, WS, &same, ERR));
     EXPECT(RC_OK, docs_user_insert(TX, OTHER, &u, ERR));
     EXPECT(RC_OK, docs_user_by_id(TX, WS, "u1", &user, ERR));
     assert_string_equal(user.external_id, "x1");

@@ -74,6 +74,7 @@ def test_the_first_schema_is_brought_up_to_date(server):
 
 def test_a_newer_schema_is_refused(server):
     schema1.write(server.data_dir)
+    assert server.run("migrate") == {"from": 1, "to": NEWEST}
     schema1.set_version(server.data_dir, NEWEST + 1)
     done = harness.run_binary("migrate", "--data", server.data_dir)
     assert done.returncode == 1 and "use the newer program" in done.stderr

@@ -104,7 +104,7 @@ plant(struct tx *tx, void *arg, struct err *err)
 
     rc = db_exec(tx->conn, &link, DB_ARGS(db_int(ws), db_id(&id)), NULL, err);
     if (!rc)
-        rc = db_script(tx->conn, "DROP TRIGGER audit_no_delete", err);
+        rc = db_script(tx->conn, &(struct sql)SQL("DROP TRIGGER audit_no_delete"), err);
     return rc ? rc : db_exec(tx->conn, &cut_tail, DB_ARGS(db_int(ws)), NULL, err);
 }
 

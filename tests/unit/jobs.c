@@ -106,7 +106,7 @@ write_answers(struct tx *tx, void *arg, struct err *err)
 
         memcpy(key, &i, sizeof(i));
         r.completed_ms = tx->now_ms - (i ? 2 * HOUR_MS : 0);
-        rc = idempotency_write(tx, a->workspace, key, &r, err);
+        rc = idempotency_write(tx, a->workspace, key, &r, INT64_MAX, err);
         if (!rc)
             rc = object_use_url(tx, a->workspace, &url, tx->now_ms - 25 * HOUR_MS, err);
     }
@@ -187,7 +187,7 @@ static enum rc
 forge_days(struct tx *tx, void *arg, struct err *err)
 {
     (void)arg;
-    return db_script(tx->conn, "UPDATE workspace SET audit_days = 1", err);
+    return db_script(tx->conn, &(struct sql)SQL("UPDATE workspace SET audit_days = 1"), err);
 }
 
 struct aging {
@@ -200,7 +200,7 @@ age_audit(struct tx *tx, void *arg, struct err *err)
 {
     const struct aging *aging = arg;
     struct audit_chain ch;
-    enum rc rc = audit_chain_read(tx, aging->workspace, &ch, err);
+    enum rc rc = audit_chain_read(tx, aging->workspace, 0, &ch, err);
 
     ch.keep_days = aging->days;
     return rc ? rc : audit_chain_write(tx, aging->workspace, &ch, err);
@@ -212,7 +212,7 @@ backdate_audit(struct tx *tx, void *arg, struct err *err)
 {
     static const struct sql backdate = SQL("UPDATE audit SET id = $1");
     struct id old = id_floor(tx->now_ms - 3 * (int64_t)86400000);
-    enum rc rc = db_script(tx->conn, "DROP TRIGGER audit_no_update", err);
+    enum rc rc = db_script(tx->conn, &(struct sql)SQL("DROP TRIGGER audit_no_update"), err);
 
     (void)arg;
     return rc ? rc : db_exec(tx->conn, &backdate, DB_ARGS(db_id(&old)), NULL, err);
@@ -334,7 +334,7 @@ keep_answer(struct tx *tx, void *arg, struct err *err)
     struct idempotency r = {.answer = "x", .answer_len = 1, .completed_ms = k->completed_ms};
     uint8_t key[SHA256_LEN] = {k->number};
 
-    return idempotency_write(tx, k->workspace, key, &r, err);
+    return idempotency_write(tx, k->workspace, key, &r, INT64_MAX, err);
 }
 
 static int64_t

@@ -280,7 +280,7 @@ damage_fn(struct tx *tx, void *arg, struct err *err)
     struct damage *d = arg;
 
     return idempotency_write(tx, d->ask->rq.caller.workspace.number, d->ask->replay.key_hash,
-                             &d->row, err);
+                             &d->row, INT64_MAX, err);
 }
 
 /* Neither done again nor answered from what nobody can read. */

@@ -186,11 +186,11 @@ fault_savepoint_rollback(struct db_conn *conn)
 }
 
 static enum rc
-fault_script(struct db_conn *conn, const char *text, struct err *err)
+fault_script(struct db_conn *conn, const struct sql *script, struct err *err)
 {
     enum rc rc = conn_cue(conn, DB_FAULT_SCRIPT, err);
 
-    return rc ? rc : db_script(inner_conn(conn), text, err);
+    return rc ? rc : db_script(inner_conn(conn), script, err);
 }
 
 static enum rc

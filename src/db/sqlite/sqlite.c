@@ -362,9 +362,9 @@ lite_savepoint_rollback(struct db_conn *conn)
 }
 
 static enum rc
-lite_script(struct db_conn *conn, const char *text, struct err *err)
+lite_script(struct db_conn *conn, const struct sql *script, struct err *err)
 {
-    return run_text((struct lite_conn *)conn, text, err);
+    return script->sqlite ? run_text((struct lite_conn *)conn, script->sqlite, err) : RC_OK;
 }
 
 static enum rc
