@@ -12,10 +12,11 @@
 #define DAY_MS ((int64_t)86400000)
 
 struct entry {
-    struct budget day;       /* `used` counts this UTC day */
+    struct budget day;       /* `used`: this UTC day, on all nodes as far as they are known */
+    int64_t own;             /* what this node has counted of it, since it knows the subject */
+    int64_t saved;           /* what of that is in the database */
     int64_t window_start_ms; /* monotonic */
     int64_t window_used;
-    bool changed;
     struct entry *next;
 };
 
@@ -82,11 +83,17 @@ find(struct shard *s, const struct id *subject)
     return e;
 }
 
+static int64_t
+unsaved(const struct entry *e)
+{
+    return e->own - e->saved;
+}
+
 /* Drops one subject of the bucket that has nothing unsaved. */
 static void
 make_room(struct shard *s, struct entry **bucket)
 {
-    while (*bucket && (*bucket)->changed)
+    while (*bucket && unsaved(*bucket) > 0)
         bucket = &(*bucket)->next;
     if (*bucket) {
         struct entry *gone = *bucket;
@@ -121,16 +128,21 @@ load_fn(struct tx *tx, void *arg, struct err *err)
     return rc == RC_NOT_FOUND ? RC_OK : rc;
 }
 
+static void
+begin_day(struct entry *e, int64_t day)
+{
+    e->day.day = day;
+    e->day.used = e->own = e->saved = 0;
+}
+
 /* The minute window, then the day; *ret shows the one that refuses, else the day. */
 static bool
 draw(struct entry *e, const struct tier_limits *limits, int64_t now_ms, struct budget_state *ret)
 {
     int64_t mono = clock_mono_ms(), day_end_s = clock_next_day_ms(now_ms) / 1000, left;
 
-    if (e->day.day != now_ms / DAY_MS) {
-        e->day.day = now_ms / DAY_MS;
-        e->day.used = 0;
-    }
+    if (e->day.day != now_ms / DAY_MS)
+        begin_day(e, now_ms / DAY_MS);
     if (mono - e->window_start_ms >= MINUTE_MS || e->window_start_ms == 0) {
         e->window_start_ms = mono;
         e->window_used = 0;
@@ -150,9 +162,9 @@ draw(struct entry *e, const struct tier_limits *limits, int64_t now_ms, struct b
     if (!limits->per_day)
         *ret = (struct budget_state){TIER_UNMETERED_LIMIT, TIER_UNMETERED_LIMIT, day_end_s, 0};
     e->day.used++;
+    e->own++;
     e->day.last_used_ms = now_ms;
     e->window_used++;
-    e->changed = true;
     return true;
 }
 
@@ -191,7 +203,7 @@ budgets_draw(struct budgets *b, const struct caller *caller, int64_t now_ms,
 }
 
 void
-budgets_take_changed(struct budgets *b, TALLOC_CTX *pool, struct budget **ret, size_t *ret_n)
+budgets_unsaved(struct budgets *b, TALLOC_CTX *pool, struct budget **ret, size_t *ret_n)
 {
     struct budget *list = NULL;
     size_t n = 0, room = 0;
@@ -202,19 +214,37 @@ budgets_take_changed(struct budgets *b, TALLOC_CTX *pool, struct budget **ret, s
         pthread_mutex_lock(&s->lock);
         for (int j = 0; j < BUCKETS; j++) {
             for (struct entry *e = s->buckets[j]; e; e = e->next) {
-                if (!e->changed)
+                if (unsaved(e) == 0)
                     continue;
                 if (n == room) {
                     room = room ? 2 * room : 64;
                     list = talloc_realloc(pool, list, struct budget, (unsigned)room);
                     BUG_ON(!list);
                 }
-                list[n++] = e->day;
-                e->changed = false;
+                list[n] = e->day;
+                list[n++].used = unsaved(e);
             }
         }
         pthread_mutex_unlock(&s->lock);
     }
     *ret = list;
     *ret_n = n;
+}
+
+void
+budgets_saved(struct budgets *b, const struct budget *added, const struct budget *sums, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct shard *s = shard_of(b, &added[i].subject);
+        struct entry *e;
+
+        pthread_mutex_lock(&s->lock);
+        e = find(s, &added[i].subject);
+        if (e && e->day.day == added[i].day) {
+            e->saved += added[i].used;
+            if (sums[i].day == e->day.day && sums[i].used + unsaved(e) > e->day.used)
+                e->day.used = sums[i].used + unsaved(e);
+        }
+        pthread_mutex_unlock(&s->lock);
+    }
 }

@@ -2,8 +2,9 @@
 /*
  * budget: how much each key may still ask for: a one-minute window and a UTC-day counter.
  *
- * Counted in memory, per node. The day counters are written to the database each second by a job
- * and read back on first sight of a subject, so a crash forgets at most a second. Thread-safe.
+ * Counted in memory, per node. What is counted of a day is added to the database each second by a
+ * job and read back on first sight of a subject, so a crash forgets at most a second; nodes on one
+ * database share the day budget so, as it was a second ago, but not the minute's. Thread-safe.
  */
 #ifndef HTTP_BUDGET_H
 #define HTTP_BUDGET_H
@@ -28,7 +29,13 @@ void budgets_free(struct budgets **b);
 MUST_CHECK enum rc budgets_draw(struct budgets *b, const struct caller *caller, int64_t now_ms,
                                 struct budget_state *ret, struct err *err);
 
-/* Takes the counters that have changed since the last call, in `pool`. */
-void budgets_take_changed(struct budgets *b, TALLOC_CTX *pool, struct budget **ret, size_t *ret_n);
+/*
+ * What has been counted and not saved yet, in `pool`: `used` is how much. It stays so until
+ * budgets_saved() is told, with the sums that the database now has; from these, too, is known what
+ * other nodes have counted. By one thread at a time.
+ */
+void budgets_unsaved(struct budgets *b, TALLOC_CTX *pool, struct budget **ret, size_t *ret_n);
+void budgets_saved(struct budgets *b, const struct budget *added, const struct budget *sums,
+                   size_t n);
 
 #endif

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/* budget: what a key or a Docs entity has used of its UTC day, kept over restarts. */
+/*
+ * budget: what a key or a Docs entity has used of its UTC day, kept over restarts.
+ *
+ * Each node adds what it has counted since it last did, so the row is the sum over all nodes.
+ */
 #ifndef STORE_BUDGET_H
 #define STORE_BUDGET_H
 #include "db/db.h"
@@ -15,6 +19,13 @@ struct budget {
 /* What has been used; NOT_FOUND when nothing is known of the subject. */
 MUST_CHECK enum rc budget_read(struct tx *tx, int64_t workspace, const struct id *subject,
                                struct budget *ret, struct err *err);
-MUST_CHECK enum rc budget_write(struct tx *tx, const struct budget *b, struct err *err);
+
+/*
+ * Adds what has been used since the last time; *ret is the sum that this makes. A later day than
+ * the row's begins anew, an earlier one changes nothing but may be told a later day. A row written
+ * by a clock that was ahead of the present one is replaced.
+ */
+MUST_CHECK enum rc budget_add(struct tx *tx, const struct budget *added, struct budget *ret,
+                              struct err *err);
 
 #endif

@@ -174,11 +174,11 @@ test_api_key_list(void **state)
 {
     struct scratch *s = *state;
     struct api_key a = key(s, "Alpha", "h1", 1, -1), b = key(s, "Beta", "h2", 1, -1), *keys;
-    struct budget used = {.workspace = WS, .subject = a.id, .last_used_ms = 77};
+    struct budget used = {.workspace = WS, .subject = a.id, .last_used_ms = 77}, sum;
 
     (void)key(s, "Cee", "h3", 1, -1);
     EXPECT(RC_OK, api_key_revoke(TX, WS, &b.id, ERR));
-    EXPECT(RC_OK, budget_write(TX, &used, ERR));
+    EXPECT(RC_OK, budget_add(TX, &used, &sum, ERR));
     for (size_t i = 0; i < ARRAY_LEN(key_lists); i++) {
         int64_t total;
         size_t n;
@@ -197,25 +197,51 @@ test_api_key_list(void **state)
 
 /* ---- budgets, usage, idempotency ---- */
 
+#define NOON_MS (s->tx.now_ms - s->tx.now_ms % 86400000 + 43200000)
+
+/* Draws that are added one after the other to a row, and what it says then. */
+static const struct {
+    int64_t day, used, last_ms; /* of today and its noon */
+    int64_t now_ms;             /* the same */
+    int64_t sum_day, sum_used, sum_last_ms;
+} additions[] = {
+    {0, 7, 10, 10, 0, 7, 10},
+    {0, 2, 20, 20, 0, 9, 20},  /* of the same node or of another */
+    {0, 1, 15, 30, 0, 10, 20}, /* of one that saw it last before */
+    {1, 3, 40, 40, 1, 3, 40},  /* the first in the next day */
+    {0, 4, 35, 45, 1, 3, 40},  /* of one that is not there yet */
+    {1, 2, 50, 50, 1, 5, 50},  /* nothing was lost of the day */
+    {9, 1, 900000, 900000, 9, 1, 900000},
+    {1, 6, 60, 60, 1, 6, 60}, /* that clock was wrong */
+    {1, 1, 55, 60, 1, 7, 60},
+};
+
 static void
 test_budget(void **state)
 {
     struct scratch *s = *state;
-    struct budget b = {.workspace = WS,
-                       .subject = id_new(),
-                       .day = 5,
-                       .used = 7,
-                       .last_used_ms = 9},
-                  back;
+    int64_t noon = NOON_MS, today = noon / 86400000;
+    struct id subject = id_new();
+    struct budget back, sum;
 
-    EXPECT(RC_NOT_FOUND, budget_read(TX, WS, &b.subject, &back, ERR));
-    EXPECT(RC_OK, budget_write(TX, &b, ERR));
-    b.used = 8;
-    EXPECT(RC_OK, budget_write(TX, &b, ERR));
-    EXPECT(RC_OK, budget_read(TX, WS, &b.subject, &back, ERR));
-    assert_true(back.day == 5 && back.used == 8 && back.last_used_ms == 9);
-    assert_true(back.workspace == WS && id_equal(&back.subject, &b.subject));
-    EXPECT(RC_NOT_FOUND, budget_read(TX, OTHER, &b.subject, &back, ERR));
+    EXPECT(RC_NOT_FOUND, budget_read(TX, WS, &subject, &back, ERR));
+    for (size_t i = 0; i < ARRAY_LEN(additions); i++) {
+        const struct budget added = {.workspace = WS,
+                                     .subject = subject,
+                                     .day = today + additions[i].day,
+                                     .used = additions[i].used,
+                                     .last_used_ms = noon + additions[i].last_ms};
+
+        s->tx.now_ms = noon + additions[i].now_ms;
+        EXPECT(RC_OK, budget_add(TX, &added, &sum, ERR));
+        EXPECT(RC_OK, budget_read(TX, WS, &subject, &back, ERR));
+        assert_memory_equal(&back, &sum, sizeof(back));
+        assert_int_equal(back.day, today + additions[i].sum_day);
+        assert_int_equal(back.used, additions[i].sum_used);
+        assert_int_equal(back.last_used_ms, noon + additions[i].sum_last_ms);
+    }
+    assert_true(back.workspace == WS && id_equal(&back.subject, &subject));
+    EXPECT(RC_NOT_FOUND, budget_read(TX, OTHER, &subject, &back, ERR));
 }
 
 static void

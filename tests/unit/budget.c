@@ -92,19 +92,44 @@ test_days_and_subjects(void **state)
     assert_int_equal(st.remaining, 0);
 }
 
+struct counted {
+    struct budget *added;
+    struct budget *sums;
+    size_t n;
+};
+
 static enum rc
 save_fn(struct tx *tx, void *arg, struct err *err)
 {
-    return budget_write(tx, arg, err);
+    const struct counted *c = arg;
+    enum rc rc = RC_OK;
+
+    for (size_t i = 0; i < c->n && !rc; i++)
+        rc = budget_add(tx, &c->added[i], &c->sums[i], err);
+    return rc;
 }
 
-/* What was counted is told once, and read back by who starts anew. */
+/* As the job does; how many subjects there were. */
+static size_t
+save(struct bench *b)
+{
+    SCOPED_POOL(pool);
+    struct counted c;
+    struct err err;
+
+    budgets_unsaved(b->budgets, pool, &c.added, &c.n);
+    c.sums = MEM_ARRAY(pool, struct budget, c.n);
+    EXPECT(RC_OK, engine_write(b->house->app.engine, 1, pool, save_fn, &c, &err));
+    budgets_saved(b->budgets, c.added, c.sums, c.n);
+    return c.n;
+}
+
+/* What was counted is told until it is saved, and read back by who starts anew. */
 static void
 test_saved(void **state)
 {
-    SCOPED(bench) b = bench_new(0, 3);
-    struct app *app = &b->house->app;
-    struct budget *changed;
+    SCOPED(bench) b = bench_new(0, 4);
+    struct budget *added;
     struct budget_state st;
     struct err err;
     size_t n;
@@ -112,31 +137,78 @@ test_saved(void **state)
     (void)state;
     EXPECT(RC_OK, budgets_draw(b->budgets, &b->house->caller, NOON, &st, &err));
     EXPECT(RC_OK, budgets_draw(b->budgets, &b->house->caller, NOON, &st, &err));
-    budgets_take_changed(b->budgets, b->house->pool, &changed, &n);
-    assert_true(n == 1 && changed[0].used == 2 && changed[0].last_used_ms == NOON);
-    EXPECT(RC_OK, engine_write(app->engine, 1, b->house->pool, save_fn, &changed[0], &err));
-    budgets_take_changed(b->budgets, b->house->pool, &changed, &n);
-    assert_int_equal(n, 0);
+    budgets_unsaved(b->budgets, b->house->pool, &added, &n); /* and the saving of it fails */
+    assert_true(n == 1 && added[0].used == 2 && added[0].last_used_ms == NOON);
+    assert_int_equal(save(b), 1);
+    assert_int_equal(save(b), 0);
+    EXPECT(RC_OK, budgets_draw(b->budgets, &b->house->caller, NOON, &st, &err));
+    budgets_unsaved(b->budgets, b->house->pool, &added, &n);
+    assert_true(n == 1 && added[0].used == 1);
+    assert_int_equal(save(b), 1);
     budgets_free(&b->budgets);
-    b->budgets = budgets_new(app);
+    b->budgets = budgets_new(&b->house->app);
     EXPECT(RC_OK, budgets_draw(b->budgets, &b->house->caller, NOON, &st, &err));
     EXPECT(RC_RATE_LIMITED, budgets_draw(b->budgets, &b->house->caller, NOON, &st, &err));
 }
 
-struct changed {
-    struct budget *list; /* has room for more than are in it */
-    size_t n;
-};
-
-static enum rc
-save_all_fn(struct tx *tx, void *arg, struct err *err)
+/* Draws that come while a save is under way are not taken for saved. */
+static void
+test_drawn_while_saving(void **state)
 {
-    const struct changed *changed = arg;
-    enum rc rc = RC_OK;
+    SCOPED(bench) b = bench_new(0, 9);
+    struct budget *added, sum;
+    struct budget_state st;
+    struct err err;
+    size_t n;
 
-    for (size_t i = 0; i < changed->n && !rc; i++)
-        rc = budget_write(tx, &changed->list[i], err);
-    return rc;
+    (void)state;
+    EXPECT(RC_OK, budgets_draw(b->budgets, &b->house->caller, NOON, &st, &err));
+    budgets_unsaved(b->budgets, b->house->pool, &added, &n);
+    sum = added[0];
+    sum.used += 4; /* of another node */
+    EXPECT(RC_OK, budgets_draw(b->budgets, &b->house->caller, NOON, &st, &err));
+    assert_int_equal(st.remaining, 7);
+    budgets_saved(b->budgets, added, &sum, 1);
+    EXPECT(RC_OK, budgets_draw(b->budgets, &b->house->caller, NOON, &st, &err));
+    assert_int_equal(st.remaining, 2);
+    budgets_unsaved(b->budgets, b->house->pool, &added, &n);
+    assert_true(n == 1 && added[0].used == 2);
+    /* a save that ends on the next day says nothing of that */
+    EXPECT(RC_OK, budgets_draw(b->budgets, &b->house->caller, NOON + DAY_MS, &st, &err));
+    budgets_saved(b->budgets, added, added, 1);
+    EXPECT(RC_OK, budgets_draw(b->budgets, &b->house->caller, NOON + DAY_MS, &st, &err));
+    assert_int_equal(st.remaining, 7);
+    budgets_unsaved(b->budgets, b->house->pool, &added, &n);
+    assert_true(n == 1 && added[0].used == 2);
+}
+
+/* Two nodes on one database: what one has saved, the other knows once it saves. */
+static void
+test_two_nodes(void **state)
+{
+    SCOPED(bench) b = bench_new(0, 10);
+    struct budgets *first = b->budgets, *second = budgets_new(&b->house->app);
+    struct budget_state st;
+    struct err err;
+
+    (void)state;
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < 2; i++) {
+            EXPECT(RC_OK, budgets_draw(first, &b->house->caller, NOON, &st, &err));
+            EXPECT(RC_OK, budgets_draw(second, &b->house->caller, NOON, &st, &err));
+        }
+        b->budgets = second;
+        assert_int_equal(save(b), 1);
+        b->budgets = first;
+        assert_int_equal(save(b), 1);
+    }
+    assert_int_equal(st.remaining, 6); /* its own four: it was the first to save */
+    EXPECT(RC_OK, budgets_draw(first, &b->house->caller, NOON, &st, &err));
+    assert_int_equal(st.remaining, 1);
+    assert_int_equal(save(b), 1);
+    EXPECT(RC_OK, budgets_draw(first, &b->house->caller, NOON, &st, &err));
+    EXPECT(RC_RATE_LIMITED, budgets_draw(first, &b->house->caller, NOON, &st, &err));
+    budgets_free(&second);
 }
 
 /* Subject `n` of many that are kept in a few places of one shard, which their last bytes choose. */
@@ -155,9 +227,7 @@ static void
 test_crowd(void **state)
 {
     SCOPED(bench) b = bench_new(0, 3);
-    struct app *app = &b->house->app;
     struct caller c = b->house->caller;
-    struct changed changed;
     struct budget_state st;
     struct err err;
 
@@ -166,9 +236,7 @@ test_crowd(void **state)
         c.subject = crowded(i);
         EXPECT(RC_OK, budgets_draw(b->budgets, &c, NOON, &st, &err));
     }
-    budgets_take_changed(b->budgets, b->house->pool, &changed.list, &changed.n);
-    assert_int_equal(changed.n, CROWD); /* the unsaved are never dropped */
-    EXPECT(RC_OK, engine_write(app->engine, 1, b->house->pool, save_all_fn, &changed, &err));
+    assert_int_equal(save(b), CROWD); /* the unsaved are never dropped */
     for (uint32_t i = CROWD; i < 2 * CROWD; i++) {
         c.subject = crowded(i);
         EXPECT(RC_OK, budgets_draw(b->budgets, &c, NOON, &st, &err));
@@ -229,15 +297,16 @@ test_memory(void **state)
 {
     SCOPED(bench) b = bench_new(100, 10);
     size_t before = mallinfo2().uordblks;
-    struct budget *changed;
+    struct budget *added;
     size_t n;
 
     (void)state;
     draw_for_new_subjects(b, SUBJECTS);
     assert_in_range(mallinfo2().uordblks - before, 0, SUBJECTS_BYTES);
-    budgets_take_changed(b->budgets, b->house->pool, &changed, &n);
+    budgets_unsaved(b->budgets, b->house->pool, &added, &n);
     assert_int_equal(n, SUBJECTS);
-    (void)talloc_free(changed);
+    budgets_saved(b->budgets, added, added, n);
+    (void)talloc_free(added);
     draw_for_new_subjects(b, SUBJECTS);
     print_message("%zu bytes of %d subjects\n", mallinfo2().uordblks - before, 2 * SUBJECTS);
     assert_in_range(mallinfo2().uordblks - before, 0, SUBJECTS_BYTES);
@@ -247,9 +316,10 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_limits),  cmocka_unit_test(test_days_and_subjects),
-        cmocka_unit_test(test_saved),   cmocka_unit_test(test_crowd),
-        cmocka_unit_test(test_threads), cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_limits),    cmocka_unit_test(test_days_and_subjects),
+        cmocka_unit_test(test_saved),     cmocka_unit_test(test_drawn_while_saving),
+        cmocka_unit_test(test_two_nodes), cmocka_unit_test(test_crowd),
+        cmocka_unit_test(test_threads),   cmocka_unit_test(test_memory),
     };
 
     return cmocka_run_group_tests_name("budget", tests, NULL, NULL);
