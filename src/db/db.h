@@ -22,10 +22,15 @@ struct db_cursor;
 struct sql {
     const char *sqlite;
     const char *pg;
+    bool large; /* its rows may not fit in memory: in a transaction a server sends some at a time */
 };
 #define SQL(text)                                                                                  \
     {                                                                                              \
-        text, text                                                                                 \
+        text, text, false                                                                          \
+    }
+#define SQL_LARGE(text)                                                                            \
+    {                                                                                              \
+        text, text, true                                                                           \
     }
 
 /* A parameter. Borrowed for the call. Make them with the functions below. */
@@ -81,6 +86,14 @@ enum db_mode {
 
 /* Opens (creating it when absent) the SQLite database file `path`. */
 MUST_CHECK enum rc db_open_sqlite(const char *path, struct db **ret, struct err *err);
+/*
+ * A PostgreSQL server, 14 or newer, by its URL (https://www.postgresql.org/docs/15/libpq-connect.html,
+ * "Connection URIs"; several hosts and all parameters of libpq). Connects nowhere yet. Ours are
+ *   dossier_statement_ms=N  how long one statement, and one round trip, may take (5000)
+ *   dossier_relaxed=1       accept a server whose synchronous_commit is off
+ * connect_timeout (2 s) is for each host. Errors: INVALID.
+ */
+MUST_CHECK enum rc db_open_postgres(const char *url, struct db **ret, struct err *err);
 void db_free(struct db **db);
 
 enum db_caps {
