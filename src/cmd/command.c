@@ -145,7 +145,7 @@ reach(struct command_env *env, const struct conf *conf, int *ret_exit, json_t **
         rc = admin_ask(conf, env, ret_exit, ret, err);
         if (rc != RC_NOT_FOUND)
             return rc;
-        if (table[conf->command].needs != MAKES_HOME && !home_exists(conf_text(conf, CONF_DATA)))
+        if (table[conf->command].needs != MAKES_HOME && !home_exists(conf))
             return err_set(err, RC_NOT_FOUND,
                            "%s holds no dossier; look at --data, or begin with `dossier serve`",
                            conf_text(conf, CONF_DATA));

@@ -12,7 +12,9 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "cmd/copy.h"
+#include "cmd/engines.h"
 #include "http/service.h"
+#include "store/audit_turn.h"
 #include "store/census.h"
 #include "store/schema.h"
 
@@ -231,12 +233,11 @@ refuse_lost(struct home *home, const char *path, struct err *err)
                    home->dir);
 }
 
+/* *ret_fresh: there is none yet. */
 static enum rc
-open_database(struct home *home, struct err *err)
+look_at_file(struct home *home, const char *path, bool *ret_fresh, struct err *err)
 {
-    const char *path = home_path(home->pool, home->dir, "dossier.db");
     const char *unfinished = home_path(home->pool, home->dir, "dossier.db.partial");
-    enum rc rc;
 
     if (access(unfinished, F_OK) == 0)
         return err_set(err, RC_INVALID,
@@ -244,16 +245,44 @@ open_database(struct home *home, struct err *err)
                        home->dir);
     if (access(path, R_OK | W_OK) != 0 && errno != ENOENT)
         return denied("read and write", path, err);
-    rc = refuse_lost(home, path, err);
+    *ret_fresh = access(path, F_OK) != 0;
+    return refuse_lost(home, path, err);
+}
+
+/* *ret_fresh: nothing of ours is in it yet. */
+static enum rc
+look_at_server(struct home *home, bool *ret_fresh, struct err *err)
+{
+    SCOPED(db_conn) conn = NULL;
+    int version = 0;
+    enum rc rc = db_connect(home->app.db, DB_READER, &conn, err);
+
     if (!rc)
-        rc = secret_load(home_path(home->pool, home->dir, "secret.key"), access(path, F_OK) != 0,
-                         &home->app.secret, err);
+        rc = schema_version(conn, &version, err);
+    *ret_fresh = version == 0;
+    return rc;
+}
+
+static enum rc
+open_database(struct home *home, const struct conf *conf, struct err *err)
+{
+    const char *path = home_path(home->pool, home->dir, "dossier.db");
+    const char *secret = home_path(home->pool, home->dir, "secret.key");
+    bool embedded = engines_embedded(conf), fresh = false;
+    enum rc rc = embedded ? look_at_file(home, path, &fresh, err)
+                          : engines_open_database(conf, path, &home->app.db, err);
+
+    if (!rc && !embedded)
+        rc = look_at_server(home, &fresh, err);
+    if (!rc)
+        rc = secret_load(secret, fresh, &home->app.secret, err);
     if (rc)
         return rc;
-    rc = db_open_sqlite(path, &home->app.db, err);
+    if (embedded)
+        rc = engines_open_database(conf, path, &home->app.db, err);
     if (!rc)
         rc = migrate(home, err);
-    return name_file(rc, path, err);
+    return embedded ? name_file(rc, path, err) : rc;
 }
 
 /* The disk is full and something wants to delete: the reserve is for that. */
@@ -269,8 +298,11 @@ static enum rc
 open_rest(struct home *home, const struct conf *conf, struct err *err)
 {
     const char *blobs = home_path(home->pool, home->dir, "blobs");
+    const unsigned writers = (unsigned)conf_number(conf, CONF_DATABASE_WRITERS, 0);
     const struct engine_config config = {
-        .query_threads = QUERY_THREADS,
+        /* each waits for the server most of the time */
+        .query_threads = engines_embedded(conf) ? QUERY_THREADS : writers,
+        .writers = writers,
         .query_limit_ms = conf_number(conf, CONF_QUERY_LIMIT, 0),
         .lane_max = (unsigned)conf_number(conf, CONF_LANE_MAX, 0),
         .metrics = &home->app.metrics,
@@ -279,12 +311,14 @@ open_rest(struct home *home, const struct conf *conf, struct err *err)
         .fatal_arg = home,
         .relief = on_full,
         .relief_arg = home,
+        .enter = audit_turn_take,
+        .confirm = audit_has,
     };
     enum rc rc;
 
     home->app.ballast = ballast_new(home_path(home->pool, home->dir, "ballast"), BALLAST_BYTES);
     ballast_lay(home->app.ballast);
-    rc = name_file(blob_store_open_fs(blobs, &home->app.blobs, err), blobs, err);
+    rc = name_file(engines_open_blobs(conf, blobs, &home->app.blobs, err), blobs, err);
     if (!rc)
         rc = workers_new("blob", BLOB_THREADS, BLOB_WAITING, &home->app.blob_workers, err);
     if (!rc)
@@ -295,10 +329,13 @@ open_rest(struct home *home, const struct conf *conf, struct err *err)
 }
 
 bool
-home_exists(const char *dir)
+home_exists(const struct conf *conf)
 {
     SCOPED_POOL(pool);
+    const char *dir = conf_text(conf, CONF_DATA);
 
+    if (!engines_embedded(conf))
+        return true;
     /* what cannot be looked at may be there: opening it says what is wrong */
     return access(home_path(pool, dir, "dossier.db"), F_OK) == 0 || errno != ENOENT;
 }
@@ -316,7 +353,7 @@ home_open(const struct conf *conf, int64_t wait_ms, struct home **ret, struct er
     fill_settings(conf, &home->app.settings);
     rc = home_lock(home->dir, wait_ms, &home->lock_fd, err);
     if (!rc)
-        rc = open_database(home, err);
+        rc = open_database(home, conf, err);
     if (!rc)
         rc = open_rest(home, conf, err);
     if (rc) {

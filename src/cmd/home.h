@@ -42,8 +42,8 @@ struct home {
 MUST_CHECK enum rc home_open(const struct conf *conf, int64_t wait_ms, struct home **ret,
                              struct err *err);
 
-/* True when there is a database below `dir`. */
-bool home_exists(const char *dir);
+/* False when it is known without asking a server that there is no database. */
+bool home_exists(const struct conf *conf);
 
 /* Ends what waits, moves the log into the database, gives the directory up. */
 void home_close(struct home **home);

@@ -7,6 +7,7 @@
 #include "base/js.h"
 #include "base/log.h"
 #include "cmd/command.h"
+#include "cmd/engines.h"
 #include "http/server.h"
 
 /* `dossier help [COMMAND]` and `dossier COMMAND --help`. */
@@ -46,15 +47,10 @@ static int
 bad_value(const struct conf *conf)
 {
     static const enum conf_option addresses[] = {CONF_LISTEN, CONF_ADMIN_LISTEN};
-    const char *database = conf_text(conf, CONF_DATABASE), *blobs = conf_text(conf, CONF_BLOBS);
+    struct err err;
 
-    if (!streq(database, "sqlite")) {
-        (void)fprintf(stderr,
-                      "dossier: --database: this build knows sqlite only; leave the option out\n");
-        return 2;
-    }
-    if (!streq(blobs, "fs")) {
-        (void)fprintf(stderr, "dossier: --blobs: this build knows fs only; leave the option out\n");
+    if (engines_check(conf, &err)) {
+        (void)fprintf(stderr, "dossier: %s\n", err.detail);
         return 2;
     }
     for (size_t i = 0; i < ARRAY_LEN(addresses); i++) {

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/landlock.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -60,6 +61,14 @@ static const char *const readable[] = {
 #endif
 };
 
+/* What those read that connect: certificates, and who one is. */
+static const char *const readable_to_connect[] = {
+    "/etc/ssl",    "/usr/share/ca-certificates", "/usr/local/share/ca-certificates",
+    "/etc/passwd", "/etc/pki",
+};
+/* Below the home directory: what libpq and the S3 driver look for. */
+static const char *const readable_at_home[] = {".pgpass", ".pg_service.conf", ".postgresql", ".aws"};
+
 /* With errno's text, and the way out. */
 static enum rc
 refused(const char *what, struct err *err)
@@ -78,13 +87,13 @@ landlock_version(void)
 }
 
 static struct ruleset
-rules_of(long version)
+rules_of(long version, bool connects)
 {
     struct ruleset r = {.files = LANDLOCK_ACCESS_FS_REFER | (LANDLOCK_ACCESS_FS_REFER - 1)};
 
     if (version >= 3)
         r.files |= ACCESS_TRUNCATE;
-    if (version >= 4)
+    if (version >= 4 && !connects)
         r.net = NET_CONNECT_TCP; /* with no rule that allows any */
     if (version >= 5)
         r.files |= ACCESS_IOCTL_DEV;
@@ -112,16 +121,35 @@ allow_below(int ruleset, const char *path, uint64_t access)
     return ok;
 }
 
+/* What is not there, or not for us, is passed over. */
+static bool
+allow_to_read(int ruleset, const char *path)
+{
+    return allow_below(ruleset, path, READ_ALL) || errno == ENOENT || errno == EACCES;
+}
+
+static bool
+allow_to_connect(int ruleset)
+{
+    SCOPED_POOL(pool);
+    const char *home = getenv("HOME");
+    bool ok = true;
+
+    for (size_t i = 0; i < ARRAY_LEN(readable_to_connect) && ok; i++)
+        ok = allow_to_read(ruleset, readable_to_connect[i]);
+    for (size_t i = 0; i < ARRAY_LEN(readable_at_home) && ok && home; i++)
+        ok = allow_to_read(ruleset, mem_printf(pool, "%s/%s", home, readable_at_home[i]));
+    return ok;
+}
+
 static bool
 fill_ruleset(int ruleset, const struct ruleset *rules, const struct sandbox_paths *paths)
 {
-    if (!allow_below(ruleset, paths->data, rules->files & ~NOT_IN_DATA))
-        return false;
-    for (size_t i = 0; i < ARRAY_LEN(readable); i++) {
-        if (!allow_below(ruleset, readable[i], READ_ALL) && errno != ENOENT && errno != EACCES)
-            return false;
-    }
-    return true;
+    bool ok = allow_below(ruleset, paths->data, rules->files & ~NOT_IN_DATA);
+
+    for (size_t i = 0; i < ARRAY_LEN(readable) && ok; i++)
+        ok = allow_to_read(ruleset, readable[i]);
+    return ok && (!paths->connects || allow_to_connect(ruleset));
 }
 
 /* Version 1 refuses every link and rename between directories, by which blobs get their names. */
@@ -129,7 +157,7 @@ static enum rc
 restrict_files(const struct sandbox_paths *paths, struct err *err)
 {
     long version = landlock_version();
-    struct ruleset rules = rules_of(version);
+    struct ruleset rules = rules_of(version, paths->connects);
     enum rc rc = RC_OK;
     int fd;
 

@@ -5,8 +5,9 @@
  *  I1  What is given up cannot be taken back: not by this process, not by one it starts.
  *  I2  Files are written below the data directory only, and read there and from the few places
  *      of the system that the C library, OpenSSL and libmagic read (Landlock).
- *  I3  No program is run, no process made or looked into, no connection opened, and none of the
- *      kernel's rarer and riskier services is reached (seccomp).
+ *  I3  No program is run, no process made or looked into, no connection opened (unless the
+ *      database or the bytes are elsewhere), and none of the kernel's rarer and riskier services is
+ *      reached (seccomp).
  *  I4  The memory, which holds keys, is never written to a core file or shown to a debugger.
  *
  * What the kernel does not know is left out, and the log says so. Under AddressSanitizer and
@@ -31,6 +32,7 @@
 
 struct sandbox_paths {
     const char *data; /* the directory to be written below; it exists */
+    bool connects;    /* connections may be opened: rows or bytes are on other machines */
 };
 
 /*

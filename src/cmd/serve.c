@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "cmd/admin.h"
 #include "cmd/backup.h"
+#include "cmd/engines.h"
 #include "cmd/sandbox.h"
 #include "http/route.h"
 #include "http/server.h"
@@ -80,7 +81,8 @@ listen_all(struct serving *s, const struct conf *conf, struct err *err)
 static enum rc
 confine(const struct conf *conf, struct err *err)
 {
-    const struct sandbox_paths paths = {.data = conf_text(conf, CONF_DATA)};
+    const struct sandbox_paths paths = {.data = conf_text(conf, CONF_DATA),
+                                        .connects = engines_remote(conf)};
     enum rc rc = home_make_dir(paths.data, err);
 
     if (rc || conf_number(conf, CONF_SANDBOX, SANDBOX_ON) != SANDBOX_ON)

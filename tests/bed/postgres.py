@@ -24,7 +24,7 @@ log_line_prefix = '%m [%p] %d '
 # in the data directory: a killed server leaves nothing in /dev/shm
 dynamic_shared_memory_type = mmap
 """
-FAST = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n"
+FAST = "fsync = off\nfull_page_writes = off\n"
 
 
 def tool(name):

@@ -57,11 +57,12 @@ postgres_script(const char *script, struct err *err)
 {
     SCOPED(db) db = NULL;
     SCOPED(db_conn) conn = NULL;
+    const struct sql text = {.pg = script};
     enum rc rc = db_open_postgres(postgres_url(), &db, err);
 
     if (!rc)
         rc = db_connect(db, DB_WRITER, &conn, err);
-    return rc ? rc : db_script(conn, script, err);
+    return rc ? rc : db_script(conn, &text, err);
 }
 
 /* As support_open_fn: makes the place when it is not there. */

@@ -236,15 +236,16 @@ run_script(struct pg_conn *c, const char *text, struct err *err)
 }
 
 enum rc
-pg_tx_script(struct db_conn *conn, const char *text, struct err *err)
+pg_tx_script(struct db_conn *conn, const struct sql *script, struct err *err)
 {
     struct pg_conn *c = (struct pg_conn *)conn;
-    enum rc rc = pg_tx_enter(c, err);
+    enum rc rc = script->pg ? pg_tx_enter(c, err) : RC_OK;
 
-    if (!rc)
-        rc = pg_pipe_wait(c, err);
+    if (rc || !script->pg)
+        return rc;
+    rc = pg_pipe_wait(c, err);
     if (rc)
         return rc;
-    rc = run_script(c, text, err);
+    rc = run_script(c, script->pg, err);
     return rc ? pg_pipe_spoil(c, err) : RC_OK;
 }

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cmd/engines.h"
+
+static bool
+begins_with(const char *text, const char *prefix)
+{
+    return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+static bool
+is_postgres(const char *database)
+{
+    return begins_with(database, "postgres://") || begins_with(database, "postgresql://");
+}
+
+static bool
+is_s3(const char *blobs)
+{
+    return begins_with(blobs, "s3://");
+}
+
+enum rc
+engines_check(const struct conf *conf, struct err *err)
+{
+    const char *database = conf_text(conf, CONF_DATABASE), *blobs = conf_text(conf, CONF_BLOBS);
+
+    if (!streq(database, "sqlite") && !is_postgres(database))
+        return err_set(err, RC_INVALID,
+                       "--database is sqlite or postgres://USER:PASSWORD@HOST/NAME");
+    if (!streq(blobs, "fs") && !is_s3(blobs))
+        return err_set(err, RC_INVALID, "--blobs is fs or s3://BUCKET?endpoint=URL");
+    return RC_OK;
+}
+
+bool
+engines_embedded(const struct conf *conf)
+{
+    return !is_postgres(conf_text(conf, CONF_DATABASE));
+}
+
+bool
+engines_remote(const struct conf *conf)
+{
+    return !engines_embedded(conf) || is_s3(conf_text(conf, CONF_BLOBS));
+}
+
+enum rc
+engines_open_database(const struct conf *conf, const char *path, struct db **ret, struct err *err)
+{
+    return engines_embedded(conf) ? db_open_sqlite(path, ret, err)
+                                  : db_open_postgres(conf_text(conf, CONF_DATABASE), ret, err);
+}
+
+enum rc
+engines_open_blobs(const struct conf *conf, const char *dir, struct blob_store **ret,
+                   struct err *err)
+{
+    (void)conf;
+    return blob_store_open_fs(dir, ret, err);
+}
