@@ -33,6 +33,8 @@ api_readyz(struct request *rq, struct tx *tx, struct reply *rp, struct err *err)
                                                                           : "storage failed"));
     else if (!engine_alive(rq->app->engine))
         (void)json_array_append_new(reasons, js_text("the database has failed"));
+    else if (engine_is_away(rq->app->engine))
+        (void)json_array_append_new(reasons, js_text("the database cannot be reached"));
     js_set(j, "status", js_text(json_array_size(reasons) ? "not ready" : "ready"));
     reply_json(rp, json_array_size(reasons) ? 503 : 200, j);
     js_set(j, "reasons", reasons);

@@ -6,10 +6,22 @@
 #include "base/clock.h"
 #include "engine/parts.h"
 
-static bool
-many(const struct engine *en)
+bool
+engine_is_shared(const struct engine *en)
 {
     return (db_caps(en->db) & DB_MANY_WRITERS) != 0;
+}
+
+bool
+engine_is_away(const struct engine *en)
+{
+    return atomic_load(&en->away);
+}
+
+void
+engine_note(struct engine *en, enum rc rc)
+{
+    atomic_store(&en->away, rc == RC_UNAVAILABLE || rc == RC_OUTCOME_UNKNOWN);
 }
 
 void
@@ -105,7 +117,7 @@ engine_open(struct db *db, const struct engine_config *config, struct engine **r
     en->lanes = lanes_new(config->lane_max);
     rc = workers_new("query", config->query_threads, 4096, &en->queries, err);
     if (!rc)
-        rc = many(en) ? pool_start(en, err) : group_start(en, err);
+        rc = engine_is_shared(en) ? pool_start(en, err) : group_start(en, err);
     if (rc) {
         workers_free(&en->queries);
         lanes_free(&en->lanes);
@@ -235,8 +247,11 @@ read_with_limit(struct engine *en, TALLOC_CTX *pool, int64_t limit_ms,
 {
     enum rc rc = read_once(en, pool, limit_ms, fn, arg, err);
 
-    if (many(en) && (rc == RC_UNAVAILABLE || rc == RC_RERUN))
+    if (!engine_is_shared(en))
+        return rc;
+    if (rc == RC_UNAVAILABLE || rc == RC_RERUN)
         rc = read_once(en, pool, limit_ms, fn, arg, err);
+    engine_note(en, rc);
     return rc;
 }
 
@@ -330,7 +345,7 @@ engine_empty_log(struct engine *en, struct err *err)
 {
     struct waiter wt = {.lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
 
-    if (many(en))
+    if (engine_is_shared(en))
         return RC_OK; /* the server looks after its log itself */
     ask_to_empty_log(en, &wt);
     waiter_wait(&wt);

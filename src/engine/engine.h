@@ -122,4 +122,10 @@ void engine_fail(struct engine *en, const struct err *err);
 /* False once a fatal error has stopped it. */
 bool engine_alive(struct engine *en);
 
+/* Whether other processes may be at work on the same database (DB_MANY_WRITERS). */
+bool engine_is_shared(const struct engine *en);
+
+/* Whether the database could not be reached when it was last asked; it is asked again and again. */
+bool engine_is_away(const struct engine *en);
+
 #endif

@@ -9,6 +9,7 @@
 #ifndef ENGINE_PARTS_H
 #define ENGINE_PARTS_H
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "engine/engine.h"
 #include "engine/lanes.h"
@@ -25,6 +26,7 @@ struct engine {
     struct db_conn *writer; /* of the one writer thread */
     struct pool *pool;      /* the many; NULL: there is one */
     struct workers *queries;
+    _Atomic bool away; /* engine_is_away() */
     pthread_t thread;
 
     pthread_mutex_t lock; /* guards what follows */
@@ -44,6 +46,9 @@ int engine_start_thread(pthread_t *thread, void *(*fn)(void *), void *arg);
 
 /* Takes all that waits at this moment; a list by next_. */
 struct work *engine_take_waiting(struct engine *en);
+
+/* What a transaction of any kind ended with tells whether the database is there. */
+void engine_note(struct engine *en, enum rc rc);
 
 /* Tells a waiting caller how it ended. */
 void engine_waiter_done(void *arg, enum rc rc, const struct err *err);

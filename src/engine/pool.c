@@ -6,16 +6,18 @@
  * A transaction holds works of one lane only, so it touches one shard of a database that is spread.
  * There are no savepoints: when one work of a batch fails, all are undone and run again one by one.
  */
+#include <errno.h>
+#include <unistd.h>
+
 #include "base/clock.h"
 #include "base/rand.h"
 #include "engine/parts.h"
-
-#include <unistd.h>
 
 #define POOL_BATCH 16
 #define PATIENCE_MS 1500 /* for a database that is away: callers are told within two seconds */
 #define CONFIRM_MS 6000  /* for the outcome of a commit: that of a good one is worth waiting for */
 #define RERUNS_MAX 16
+#define PROBE_MS 200
 #define PAUSE_MS 40 /* the longest between two tries */
 
 struct pool_writer {
@@ -190,11 +192,49 @@ run_batch(struct pool_writer *pw, struct work **batch, size_t n)
             run_batch(pw, &batch[i], 1);
         return;
     }
+    engine_note(pw->en, rc);
     for (size_t i = 0; i < n; i++)
         finish(batch[i], rc, &err);
     metric_add(pw->en->config.metrics, METRIC_WORKS, (int64_t)n);
     if (away)
         refuse_waiting(pw->en, &err);
+}
+
+/* Asks the database whether it is back, so that it is known before the next request comes. */
+static void
+probe(struct pool_writer *pw)
+{
+    static const struct sql nothing = SQL("SELECT 1");
+    struct err err;
+    enum rc rc = db_begin_write(pw->conn, &err);
+
+    if (!rc)
+        rc = db_exec(pw->conn, &nothing, DB_NO_ARGS, NULL, &err);
+    db_rollback(pw->conn);
+    engine_note(pw->en, rc);
+}
+
+/* With the lock held: until there is work, or it is time to probe. False: to the latter. */
+static bool
+wait_for_work(struct pool_writer *pw)
+{
+    struct engine *en = pw->en;
+    bool first = pw == en->pool->writers;
+    struct timespec until;
+
+    while (lanes_waiting(en->lanes) == 0 && !en->stopping) {
+        if (!first) {
+            pthread_cond_wait(&en->wake, &en->lock);
+            continue;
+        }
+        (void)clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += PROBE_MS * 1000000;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        if (pthread_cond_timedwait(&en->wake, &en->lock, &until) == ETIMEDOUT && engine_is_away(en))
+            return false;
+    }
+    return true;
 }
 
 static void *
@@ -206,15 +246,19 @@ writer_main(void *arg)
     size_t n;
 
     for (;;) {
+        bool work;
+
         pthread_mutex_lock(&en->lock);
-        while (lanes_waiting(en->lanes) == 0 && !en->stopping)
-            pthread_cond_wait(&en->wake, &en->lock);
+        work = wait_for_work(pw);
         n = lanes_take_one(en->lanes, batch, POOL_BATCH, en->pool->n);
         metric_set(en->config.metrics, METRIC_WORKS_WAITING, (int64_t)lanes_waiting(en->lanes));
         pthread_mutex_unlock(&en->lock);
-        if (n == 0)
+        if (!work)
+            probe(pw);
+        else if (n == 0)
             return NULL;
-        run_batch(pw, batch, n);
+        if (n > 0)
+            run_batch(pw, batch, n);
     }
 }
 

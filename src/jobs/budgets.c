@@ -56,6 +56,7 @@ const struct job_kind job_budgets = {
     .name = "budgets",
     .first_ms = 1000,
     .interval_ms = 1000,
+    .everywhere = true,
     .run = run,
     .last_run = METRIC_BUDGET_LAST_RUN,
     .backlog = METRIC_BUDGET_BACKLOG,

@@ -470,7 +470,7 @@ check_ledger(struct check *ck, const struct tenant *t, struct err *err)
                      (json_int_t)l.stated.bytes, "actual", "documents", (json_int_t)l.documents,
                      "bytes", (json_int_t)l.bytes));
     if (ck->repair)
-        rc = engine_write(ck->app->engine, t->number, pool, correct_totals, &l, err);
+        rc = engine_write_sole(ck->app->engine, t->number, pool, correct_totals, &l, err);
     ck->mended[USAGE_DRIFT] += ck->repair && !rc;
     return rc;
 }

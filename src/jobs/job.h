@@ -20,6 +20,7 @@ struct job_kind {
     const char *name;
     int64_t first_ms;    /* after the start */
     int64_t interval_ms; /* from the end of one run to the next */
+    bool everywhere;     /* each node does its own; else one node at a time (store/lease.h) */
     enum rc (*run)(struct jobs *jobs, struct err *err);
     enum metric last_run;
     enum metric backlog;
@@ -29,6 +30,7 @@ struct job_kind {
 /* When a kind runs next. */
 struct job_turn {
     int64_t due_mono_ms;
+    int64_t taken_mono_ms; /* when the lease on it was taken or renewed; 0: there is none */
     bool running;
 };
 
@@ -62,6 +64,9 @@ bool jobs_stopping(struct jobs *jobs);
 
 /* Runs the other kinds that are due, so that a long run does not hold them up. */
 void jobs_breathe(struct jobs *jobs);
+
+/* Renews the leases of what is under way; jobs_breathe() does, too. */
+void jobs_renew(struct jobs *jobs);
 
 /* Publishes how much is due and left, and for how long the oldest of it has waited. */
 void job_backlog(struct jobs *jobs, const struct job_kind *kind, int64_t left, int64_t waited_ms);

@@ -7,6 +7,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "jobs/job.h"
+#include "store/lease.h"
+
+#define LEASE_MS 30000 /* after a node has died, another does its work */
 
 static const struct job_kind *const kinds[JOBS_KINDS] = {
     &job_purge, &job_expiry, &job_sweep, &job_retention, &job_budgets, &job_heads,
@@ -69,16 +72,102 @@ note_failure(struct jobs *jobs, const char *name, const struct err *err)
         log_warn("job %s: %s: %s", name, rc_info(err->code)->name, err->detail);
 }
 
+/* A lease on the work of a kind, while it runs. */
+struct hold {
+    struct jobs *jobs;
+    const struct job_kind *kind;
+    bool got;
+};
+
+static enum rc
+take_fn(struct tx *tx, void *arg, struct err *err)
+{
+    struct hold *h = arg;
+
+    return lease_take(tx, h->kind->name, &h->jobs->started, LEASE_MS, &h->got, err);
+}
+
+static enum rc
+drop_fn(struct tx *tx, void *arg, struct err *err)
+{
+    struct hold *h = arg;
+
+    return lease_drop(tx, h->kind->name, &h->jobs->started, err);
+}
+
+/* Whether this node is the one to do it now. */
+static enum rc
+take(struct jobs *jobs, const struct job_kind *kind, bool *ret, struct err *err)
+{
+    SCOPED_POOL(pool);
+    struct hold h = {.jobs = jobs, .kind = kind, .got = true};
+    enum rc rc = RC_OK;
+
+    if (!kind->everywhere && engine_is_shared(jobs->service->app->engine))
+        rc = engine_write(jobs->service->app->engine, 0, pool, take_fn, &h, err);
+    *ret = !rc && h.got;
+    return rc;
+}
+
+/* One that cannot be given up ends by itself. */
+static void
+drop(struct jobs *jobs, const struct job_kind *kind)
+{
+    SCOPED_POOL(pool);
+    struct hold h = {.jobs = jobs, .kind = kind};
+    struct err err;
+
+    if (!kind->everywhere && engine_is_shared(jobs->service->app->engine))
+        (void)!engine_write(jobs->service->app->engine, 0, pool, drop_fn, &h, &err);
+}
+
+static struct job_turn *
+turn_of(struct jobs *jobs, const struct job_kind *kind)
+{
+    size_t i = 0;
+
+    while (kinds[i] != kind)
+        BUG_ON(++i == JOBS_KINDS);
+    return &jobs->turns[i];
+}
+
+/* A lease that is lost meanwhile does no harm: what is done twice has one effect. */
+void
+jobs_renew(struct jobs *jobs)
+{
+    int64_t now = clock_mono_ms();
+
+    for (size_t i = 0; i < JOBS_KINDS; i++) {
+        struct job_turn *turn = &jobs->turns[i];
+        struct err err;
+        bool ours;
+
+        if (!turn->taken_mono_ms || now - turn->taken_mono_ms < LEASE_MS / 3)
+            continue;
+        turn->taken_mono_ms = now;
+        (void)!take(jobs, kinds[i], &ours, &err);
+    }
+}
+
 static void
 run_kind(struct jobs *jobs, const struct job_kind *kind)
 {
     struct err err = {0};
+    bool ours = false;
+    enum rc rc;
 
     if (!can_work(jobs))
         return;
-    if (kind->run(jobs, &err))
+    rc = take(jobs, kind, &ours, &err);
+    if (ours) {
+        turn_of(jobs, kind)->taken_mono_ms = clock_mono_ms();
+        rc = kind->run(jobs, &err);
+        turn_of(jobs, kind)->taken_mono_ms = 0;
+        drop(jobs, kind);
+    }
+    if (rc)
         note_failure(jobs, kind->name, &err);
-    else if (!jobs_stopping(jobs)) /* a run that was cut short is not a complete one */
+    else if (ours && !jobs_stopping(jobs)) /* a run that was cut short is not a complete one */
         metric_set(metrics_of(jobs), kind->last_run, clock_wall_ms() / 1000);
 }
 
@@ -106,6 +195,7 @@ run_due(struct jobs *jobs)
 void
 jobs_breathe(struct jobs *jobs)
 {
+    jobs_renew(jobs);
     (void)run_due(jobs);
 }
 
@@ -139,6 +229,8 @@ sweep_leftovers(struct jobs *jobs)
     struct err err = {0};
     size_t removed = 0;
 
+    if (engine_is_shared(jobs->service->app->engine))
+        return; /* somebody may be, at another node */
     if (blob_sweep_temporary(jobs->service->app->blobs, INT64_MAX, &removed, &err))
         note_failure(jobs, "sweep", &err);
     metric_add(metrics_of(jobs), METRIC_SWEPT, (int64_t)removed);

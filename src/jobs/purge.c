@@ -193,6 +193,7 @@ run(struct jobs *jobs, struct err *err)
         rc = purge_batch(jobs->service->app, due_ms, far_ms, &jobs->purge, &more, &mine);
         jobs_note_fatal(jobs, rc, &mine);
         keep_first(rc, &mine, &first, err);
+        jobs_renew(jobs);
     }
     rc = show_backlog(jobs, due_ms, far_ms, &mine);
     keep_first(rc, &mine, &first, err);

@@ -4,8 +4,8 @@
  * that no document registered in time, and bytes without any row.
  *
  *  I1  Bytes without a row are left alone while an upload may be about to name them: until they
- *      are older than settings.orphan_ms, unless they are from before this process. That is told
- *      by their id, which does not depend on how the clock was set meanwhile.
+ *      are older than settings.orphan_ms, unless they are from before this process and it is the
+ *      only one. That is told by their id, which does not depend on how the clock was set meanwhile.
  *  I2  Setting the wall clock makes nothing older than it is.
  */
 #include "base/clock.h"
@@ -133,7 +133,8 @@ is_old(void *arg, const struct orphan *blob, bool *ret, struct err *err)
     if (++s->seen % BATCH == 0)
         jobs_breathe(s->jobs);
     *ret = blob->mtime_ms < s->orphan_before_ms ||
-           memcmp(&blob->key.id, &s->jobs->started, sizeof(struct id)) < 0;
+           (!engine_is_shared(s->jobs->service->app->engine) &&
+            memcmp(&blob->key.id, &s->jobs->started, sizeof(struct id)) < 0);
     return jobs_stopping(s->jobs) ? err_set(err, RC_BUSY, "stopping") : RC_OK;
 }
 
