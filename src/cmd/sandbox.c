@@ -63,11 +63,12 @@ static const char *const readable[] = {
 
 /* What those read that connect: certificates, and who one is. */
 static const char *const readable_to_connect[] = {
-    "/etc/ssl",    "/usr/share/ca-certificates", "/usr/local/share/ca-certificates",
-    "/etc/passwd", "/etc/pki",
+    "/etc/ssl", "/usr/share/ca-certificates", "/usr/local/share/ca-certificates", "/etc/passwd",
+    "/etc/pki",
 };
 /* Below the home directory: what libpq and the S3 driver look for. */
-static const char *const readable_at_home[] = {".pgpass", ".pg_service.conf", ".postgresql", ".aws"};
+static const char *const readable_at_home[] = {".pgpass", ".pg_service.conf", ".postgresql",
+                                               ".aws"};
 
 /* With errno's text, and the way out. */
 static enum rc

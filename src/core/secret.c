@@ -84,7 +84,9 @@ secret_load(const char *path, bool may_make, struct secret *ret, struct err *err
 
     rc = read_file(path, root, err);
     if (rc == RC_NOT_FOUND && !may_make)
-        return err_set(err, RC_INVALID, "%s is missing: restore it from a backup, or copy it from another node", path);
+        return err_set(err, RC_INVALID,
+                       "%s is missing: restore it from a backup, or copy it from another node",
+                       path);
     if (rc == RC_NOT_FOUND) {
         rc = make_file(path, err);
         if (!rc)

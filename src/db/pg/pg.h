@@ -171,7 +171,6 @@ void pg_tx_rollback(struct db_conn *conn);
 MUST_CHECK enum rc pg_tx_savepoint(struct db_conn *conn, struct err *err);
 MUST_CHECK enum rc pg_tx_savepoint_release(struct db_conn *conn, struct err *err);
 void pg_tx_savepoint_rollback(struct db_conn *conn);
-MUST_CHECK enum rc pg_tx_script(struct db_conn *conn, const struct sql *script,
-                                struct err *err);
+MUST_CHECK enum rc pg_tx_script(struct db_conn *conn, const struct sql *script, struct err *err);
 
 #endif
