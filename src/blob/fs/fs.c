@@ -2,8 +2,8 @@
 /*
  * fs: blobs as files of one directory.
  *
- *   objects/ab/cd/<16 hex of the workspace>-<32 hex of the id>   ab, cd: last two bytes of the id
- *   tmp/<32 hex>                                                 being written
+ *   objects/ab/cd/…   a blob (blob/name.h)
+ *   tmp/<32 hex>      being written
  *
  *  I1  A file in objects/ is complete and on disk before it has that name; no call can replace it.
  *  I2  A directory whose bit is set in known_middles (ab) or known_leaves (ab/cd) is itself on
@@ -75,18 +75,6 @@ check_whole(struct fs_store *st, struct err *err)
 }
 
 /* --- names --- */
-
-static void
-blob_name(const struct blob_key *key, char out[NAME_HEX + 1])
-{
-    uint8_t workspace[WORKSPACE_HEX / 2];
-
-    for (int i = 0; i < WORKSPACE_HEX / 2; i++)
-        workspace[i] = (uint8_t)((uint64_t)key->workspace >> (56 - 8 * i));
-    crypto_hex(workspace, sizeof(workspace), out);
-    out[WORKSPACE_HEX] = '-';
-    crypto_hex(key->id.b, sizeof(key->id.b), out + WORKSPACE_HEX + 1);
-}
 
 static void
 tmp_name(char out[ID_HEX + 1])
@@ -307,7 +295,7 @@ fs_write_finish(struct blob_writer *base, struct err *err)
     rc = leaf_make(st, &base->key, &dir, err);
     if (rc)
         return rc == RC_NOT_FOUND ? err_set(err, RC_IO, "a blob directory has vanished") : rc;
-    blob_name(&base->key, name);
+    name_of(&base->key, name);
     rc = publish(st, w, dir, name, err);
     if (rc)
         return rc;
@@ -348,7 +336,7 @@ fs_read_open(struct blob_store *base, const struct blob_key *key, struct blob_re
     rc = leaf_open(st, key, &dir, err);
     if (rc)
         return rc;
-    blob_name(key, name);
+    name_of(key, name);
     fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT)
         return err_set(err, RC_NOT_FOUND, "no blob %s", name);
@@ -414,7 +402,7 @@ fs_stat(struct blob_store *base, const struct blob_key *key, int64_t *ret_size, 
     rc = leaf_open(st, key, &dir, err);
     if (rc)
         return rc;
-    blob_name(key, name);
+    name_of(key, name);
     if (fstatat(dir, name, &info, AT_SYMLINK_NOFOLLOW)) {
         if (errno == ENOENT)
             return err_set(err, RC_NOT_FOUND, "no blob %s", name);
@@ -442,7 +430,7 @@ fs_remove(struct blob_store *base, const struct blob_key *key, struct err *err)
     rc = leaf_open(st, key, &dir, err);
     if (rc)
         return rc == RC_NOT_FOUND ? RC_OK : rc;
-    blob_name(key, name);
+    name_of(key, name);
     CRASH_POINT("blob.before-unlink");
     /* Absent is synced as well: another thread may have unlinked it without having synced yet. */
     if (unlinkat(dir, name, 0) && errno != ENOENT)

@@ -9,12 +9,10 @@
 #include <unistd.h>
 
 #include "blob/blob_driver.h"
+#include "blob/name.h"
 
 #define MIDDLES 256
 #define LEAVES 65536
-#define ID_HEX 32
-#define WORKSPACE_HEX 16
-#define NAME_HEX (WORKSPACE_HEX + 1 + ID_HEX)
 #define DIR_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
 #define SCOPED_FD __attribute__((cleanup(fd_close))) int

@@ -8,35 +8,7 @@
 #include <errno.h>
 #include <sys/stat.h>
 
-#include "base/text.h"
 #include "blob/fs/fs.h"
-
-/* Reads 2 * len digits, lower case only: one name for one key. */
-static bool
-read_hex(const char *text, uint8_t *out, size_t len)
-{
-    if (strspn(text, "0123456789abcdef") < 2 * len)
-        return false;
-    for (size_t i = 0; i < len; i++)
-        out[i] = (uint8_t)(text_hex(text[2 * i]) << 4 | text_hex(text[2 * i + 1]));
-    return true;
-}
-
-static bool
-parse_name(const char *name, struct blob_key *ret)
-{
-    uint8_t workspace[WORKSPACE_HEX / 2];
-    uint64_t n = 0;
-
-    if (strlen(name) != NAME_HEX || !read_hex(name, workspace, sizeof(workspace)) ||
-        name[WORKSPACE_HEX] != '-' ||
-        !read_hex(name + WORKSPACE_HEX + 1, ret->id.b, sizeof(ret->id.b)))
-        return false;
-    for (int i = 0; i < WORKSPACE_HEX / 2; i++)
-        n = n << 8 | workspace[i];
-    ret->workspace = (int64_t)n;
-    return n <= INT64_MAX;
-}
 
 static int64_t
 mtime_ms(const struct stat *info)
@@ -52,7 +24,7 @@ sweep_one(struct fs_store *st, const char *name, int64_t older_than_ms, size_t *
     struct stat info;
     struct id id;
 
-    if (strlen(name) != ID_HEX || !read_hex(name, id.b, sizeof(id.b)))
+    if (strlen(name) != ID_HEX || !name_hex(name, id.b, sizeof(id.b)))
         return RC_OK;
     if (fstatat(st->tmp, name, &info, AT_SYMLINK_NOFOLLOW))
         return errno == ENOENT ? RC_OK : fs_fail(err, "looking at a temporary file");
@@ -145,7 +117,7 @@ walk_file(struct walk *walk, int dir, const char *name, struct err *err)
 
     if (fstatat(dir, name, &info, AT_SYMLINK_NOFOLLOW))
         return errno == ENOENT ? RC_OK : fs_fail(err, "looking at a blob");
-    if (!S_ISREG(info.st_mode) || !parse_name(name, &key) ||
+    if (!S_ISREG(info.st_mode) || !name_parse(name, &key) ||
         memcmp(key.id.b + 14, walk->ab, 2) != 0) {
         tell_stranger(walk, name);
         return RC_OK;
@@ -163,7 +135,7 @@ walk_entry(struct walk *walk, int dir, const char *name, struct err *err)
 
     if (walk->level == 2)
         return walk_file(walk, dir, name, err);
-    if (strlen(name) != 2 || !read_hex(name, &walk->ab[walk->level], 1)) {
+    if (strlen(name) != 2 || !name_hex(name, &walk->ab[walk->level], 1)) {
         tell_stranger(walk, name);
         return RC_OK;
     }
