@@ -60,26 +60,37 @@ crypto_sha256(const void *bytes, size_t len, uint8_t out[SHA256_LEN])
  * times the hash on fetching and contexts, and this runs once a request.
  */
 void
-crypto_hmac(const uint8_t key[SHA256_LEN], const void *bytes, size_t len, uint8_t out[SHA256_LEN])
+crypto_hmac_with(const void *key, size_t key_len, const void *bytes, size_t len,
+                 uint8_t out[SHA256_LEN])
 {
+    uint8_t block[HMAC_BLOCK] = {0};
     uint8_t stack[HMAC_BLOCK + 512], outer[HMAC_BLOCK + SHA256_LEN], *inner = stack;
 
     if (len > 512)
         inner = mem_zalloc(NULL, HMAC_BLOCK + len);
-    memset(inner, 0x36, HMAC_BLOCK);
-    memset(outer, 0x5c, HMAC_BLOCK);
-    for (int i = 0; i < SHA256_LEN; i++) {
-        inner[i] ^= key[i];
-        outer[i] ^= key[i];
+    if (key_len > HMAC_BLOCK)
+        crypto_sha256(key, key_len, block);
+    else
+        memcpy(block, key, key_len);
+    for (int i = 0; i < HMAC_BLOCK; i++) {
+        inner[i] = block[i] ^ 0x36;
+        outer[i] = block[i] ^ 0x5c;
     }
     if (len)
         memcpy(inner + HMAC_BLOCK, bytes, len);
     crypto_sha256(inner, HMAC_BLOCK + len, outer + HMAC_BLOCK);
     crypto_sha256(outer, sizeof(outer), out);
+    explicit_bzero(block, sizeof(block));
     explicit_bzero(inner, HMAC_BLOCK);
     explicit_bzero(outer, sizeof(outer));
     if (inner != stack)
         (void)talloc_free(inner);
+}
+
+void
+crypto_hmac(const uint8_t key[SHA256_LEN], const void *bytes, size_t len, uint8_t out[SHA256_LEN])
+{
+    crypto_hmac_with(key, SHA256_LEN, bytes, len, out);
 }
 
 /* HKDF-Expand of one block; the secret is uniformly random already, so Extract adds nothing. */

@@ -26,6 +26,9 @@ void sha256_free(struct sha256 **s);
 void crypto_sha256(const void *bytes, size_t len, uint8_t out[SHA256_LEN]);
 void crypto_hmac(const uint8_t key[SHA256_LEN], const void *bytes, size_t len,
                  uint8_t out[SHA256_LEN]);
+/* With a key of any length, as others' protocols have it. */
+void crypto_hmac_with(const void *key, size_t key_len, const void *bytes, size_t len,
+                      uint8_t out[SHA256_LEN]);
 
 /* A sub-key of `secret` for one purpose, named by `label`. */
 void crypto_derive(const uint8_t secret[SHA256_LEN], const void *label, size_t label_len,

@@ -86,6 +86,22 @@ test_hmac(void **state)
     test_free(message);
 }
 
+/* RFC 4231 §4.3 and §4.7: a key shorter than a block, and one that is longer. */
+static void
+test_hmac_of_any_key(void **state)
+{
+    const char *what = "what do ya want for nothing?";
+    const char *larger = "Test Using Larger Than Block-Size Key - Hash Key First";
+    uint8_t key[131], out[SHA256_LEN];
+
+    (void)state;
+    crypto_hmac_with("Jefe", 4, what, strlen(what), out);
+    check_hex(out, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+    memset(key, 0xaa, sizeof(key));
+    crypto_hmac_with(key, sizeof(key), larger, strlen(larger), out);
+    check_hex(out, "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+}
+
 /* HKDF-Expand (RFC 5869 §2.3) of one block: HMAC over the label and 0x01. */
 static void
 test_derive(void **state)
@@ -266,12 +282,12 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sha256),        cmocka_unit_test(test_sha256_dropped),
-        cmocka_unit_test(test_hmac),          cmocka_unit_test(test_derive),
-        cmocka_unit_test(test_equal),         cmocka_unit_test(test_seal),
-        cmocka_unit_test(test_seal_tampered), cmocka_unit_test(test_hex),
-        cmocka_unit_test(test_base64url),     cmocka_unit_test(test_crc32),
-        cmocka_unit_test(test_ed25519),
+        cmocka_unit_test(test_sha256), cmocka_unit_test(test_sha256_dropped),
+        cmocka_unit_test(test_hmac),   cmocka_unit_test(test_hmac_of_any_key),
+        cmocka_unit_test(test_derive), cmocka_unit_test(test_equal),
+        cmocka_unit_test(test_seal),   cmocka_unit_test(test_seal_tampered),
+        cmocka_unit_test(test_hex),    cmocka_unit_test(test_base64url),
+        cmocka_unit_test(test_crc32),  cmocka_unit_test(test_ed25519),
     };
 
     return cmocka_run_group_tests_name("crypto", tests, NULL, NULL);
