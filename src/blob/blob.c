@@ -145,6 +145,14 @@ blob_read(struct blob_reader *r, int64_t offset, void *into, size_t room, size_t
     return RC_OK;
 }
 
+bool
+blob_read_ready(struct blob_reader *r, int64_t offset, blob_wake_fn *wake, void *arg)
+{
+    if (!r->store->driver->read_ready || offset >= r->size)
+        return true;
+    return r->store->driver->read_ready(r, offset, wake, arg);
+}
+
 int
 blob_reader_fd(const struct blob_reader *r)
 {

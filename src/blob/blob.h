@@ -39,6 +39,8 @@ struct blob_info {
 enum blob_caps {
     BLOB_HAS_FD = 1,  /* blob_reader_fd() gives a descriptor */
     BLOB_DURABLE = 2, /* what was finished is still there after a crash */
+    BLOB_REMOTE = 4,  /* calls wait for a network: none but blob_write() is for a thread that serves
+                         many; reads are when blob_read_ready() says so */
 };
 
 /*
@@ -49,12 +51,21 @@ enum blob_caps {
  */
 MUST_CHECK enum rc blob_store_open_fs(const char *dir, struct blob_store **ret, struct err *err);
 
+/*
+ * Opens the store in a bucket; blob/s3/url.h says what a URL has. `spool` is a directory for
+ * uploads that do not fit into memory. The environment is read here. As above, but any number of
+ * processes may have it open. Errors: INVALID (the URL, the credentials, the bucket: the detail is
+ * fit to be shown), UNAVAILABLE (no answer, or none that can be used).
+ */
+MUST_CHECK enum rc blob_store_open_s3(const char *url, const char *spool, struct blob_store **ret,
+                                      struct err *err);
+
 /* A store in memory, for tests: empty at first, gone when freed. */
 MUST_CHECK enum rc blob_store_open_mem(struct blob_store **ret, struct err *err);
 
 void blob_store_free(struct blob_store **store);
 
-/* The driver's name as written in the configuration: "fs", "mem". */
+/* The driver's name as written in the configuration: "fs", "s3", "mem". */
 const char *blob_store_name(const struct blob_store *store);
 
 /* enum blob_caps, or'ed. */
@@ -106,6 +117,17 @@ int64_t blob_reader_size(const struct blob_reader *r);
  */
 MUST_CHECK enum rc blob_read(struct blob_reader *r, int64_t offset, void *into, size_t room,
                              size_t *ret_len, struct err *err);
+
+/* Called on another thread, once, with a lock of the store held: it only passes the word on. */
+typedef void blob_wake_fn(void *arg);
+
+/*
+ * Whether blob_read() at `offset` would not wait. If false, it has begun to fetch what is there,
+ * and wake(arg) tells when the answer may be another, unless the reader is freed before. No other
+ * call of the reader meanwhile.
+ */
+MUST_CHECK bool blob_read_ready(struct blob_reader *r, int64_t offset, blob_wake_fn *wake,
+                                void *arg);
 
 /*
  * A descriptor of the whole blob from offset 0, or -1 without BLOB_HAS_FD. Borrowed: it is closed

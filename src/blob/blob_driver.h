@@ -43,6 +43,9 @@ struct blob_driver {
     /* Required. Reads exactly `len` bytes, `len` > 0, all of them within the blob. */
     enum rc (*read)(struct blob_reader *r, int64_t offset, void *into, size_t len, struct err *err);
 
+    /* Optional: without it reads are always ready. As blob_read_ready(), offset within the blob. */
+    bool (*read_ready)(struct blob_reader *r, int64_t offset, blob_wake_fn *wake, void *arg);
+
     /* Optional, with BLOB_HAS_FD. As blob_reader_fd(). */
     int (*reader_fd)(const struct blob_reader *r);
 

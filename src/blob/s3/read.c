@@ -1,0 +1,420 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * read: an object in windows, each of them one ranged GET that came whole.
+ *
+ * Opening brings the first window along, which is all of a small object. One that is read on gets
+ * greater windows, and the next of them while it is at the present one. So a connection is never
+ * held by a slow reader, and a broken one costs no more than a window.
+ *
+ *  I1  A window is handed out when it has exactly the range that was asked for, of an object with
+ *      the size and the ETag that it had when it was opened.
+ *  I2  A fetch belongs to its reader and to the thread that runs it; the last one that leaves
+ *      frees it.
+ */
+#include <stdlib.h>
+
+#include "base/text.h"
+#include "blob/s3/s3.h"
+
+#define FIRST_WINDOW KIB(256)
+#define NEXT_WINDOW MIB(1)
+#define MOST_WINDOW MIB(8)
+
+struct window {
+    char *bytes;
+    int64_t at;
+    int64_t len;
+    int64_t room; /* taken of the store's */
+};
+
+/* A window that is fetched while its reader does something else. */
+struct fetch {
+    struct job job;
+    struct s3_store *st;
+    char key[S3_KEY_LEN];
+    char etag[HTTP_FIELD_MAX];
+    int64_t size; /* of the object */
+    struct window window;
+    pthread_mutex_t lock;
+    pthread_cond_t ended;
+
+    /* Under the lock: */
+    unsigned refs;
+    bool done;
+    enum rc rc;
+    struct err err;
+    blob_wake_fn *wake;
+    void *wake_arg;
+};
+
+struct s3_reader {
+    struct blob_reader base;
+    struct s3_store *st;
+    char key[S3_KEY_LEN];
+    char etag[HTTP_FIELD_MAX];
+    struct window window;
+    struct fetch *ahead; /* NULL when there is none */
+};
+
+/* --- windows --- */
+
+static void
+window_drop(struct s3_store *st, struct window *w)
+{
+    free(w->bytes);
+    (void)atomic_fetch_add(&st->read_room, w->room);
+    *w = (struct window){0};
+}
+
+/*
+ * Room for `want` bytes. Where many readers have taken what there is, a small window is to be had
+ * nevertheless: they shall be slow rather than fail.
+ */
+static void
+window_init(struct s3_store *st, struct window *w, int64_t at, int64_t want)
+{
+    *w = (struct window){.at = at, .len = want};
+    if (want > FIRST_WINDOW && !s3_take_room(&st->read_room, want))
+        w->len = FIRST_WINDOW;
+    else if (want > FIRST_WINDOW)
+        w->room = want;
+    w->bytes = malloc(w->len > 0 ? (size_t)w->len : 1);
+    BUG_ON(!w->bytes);
+}
+
+static bool
+window_has(const struct window *w, int64_t offset)
+{
+    return offset >= w->at && offset < w->at + w->len;
+}
+
+/* --- one ranged GET --- */
+
+/* "bytes FIRST-LAST/SIZE", and no other numbers. */
+static bool
+is_range(const char *text, int64_t first, int64_t len, int64_t *ret_size)
+{
+    const char *slash = strchr(text, '/');
+    char want[80];
+
+    if (!slash || !text_uint(slash + 1, INT64_MAX, ret_size))
+        return false;
+    if (len > *ret_size - first)
+        len = *ret_size - first;
+    (void)snprintf(want, sizeof(want), "bytes %lld-%lld/", (long long)first,
+                   (long long)(first + len - 1));
+    return strncmp(text, want, (size_t)(slash + 1 - text)) == 0 &&
+           strlen(want) == (size_t)(slash + 1 - text);
+}
+
+/* Fills the window; `etag` may be "". Sets the object's size, and its ETag in c->answer. */
+static enum rc
+get_once(struct s3_call *c, const char *etag, struct window *w, int64_t *ret_size, struct err *err)
+{
+    char range[64];
+    enum rc rc;
+
+    (void)snprintf(range, sizeof(range), "bytes=%lld-%lld", (long long)w->at,
+                   (long long)(w->at + w->len - 1));
+    s3_call_header(c, "range", range);
+    if (*etag)
+        s3_call_header(c, "if-match", etag);
+    c->into = w->bytes;
+    c->room = (size_t)w->len;
+    c->absent_is_loss = true;
+    rc = s3_call_run(c, err);
+    if (rc)
+        return rc;
+    if (c->answer.status == 404)
+        return err_set(err, RC_NOT_FOUND, "no object %s", c->key);
+    if (c->answer.status == 412)
+        return err_set(err, RC_IO, "%s is not what it was", c->key);
+    if (c->answer.status == 206 && is_range(c->answer.content_range, w->at, w->len, ret_size) &&
+        (int64_t)c->answer.len == (w->len < *ret_size - w->at ? w->len : *ret_size - w->at))
+        return RC_OK;
+    return err_set(err, RC_UNAVAILABLE, "%s: status %d with %zu bytes, '%.80s'", c->key,
+                   c->answer.status, c->answer.len, c->answer.content_range);
+}
+
+/* The window of an object that is known. */
+static enum rc
+get(struct s3_store *st, const char *key, const char *etag, int64_t size, struct window *w,
+    struct err *err)
+{
+    int64_t deadline = s3_deadline(&st->client);
+    int64_t seen = 0;
+    enum rc rc = RC_UNAVAILABLE;
+
+    for (int i = 0; i < CALL_TRIES && rc == RC_UNAVAILABLE; i++) {
+        struct s3_call c = s3_call_to(st, "GET", key, deadline);
+
+        rc = get_once(&c, etag, w, &seen, err);
+        if (rc == RC_UNAVAILABLE && c.answer.status / 100 != 2)
+            break; /* has been tried again already */
+        if (!rc && seen != size)
+            rc = err_set(err, RC_UNAVAILABLE, "%s has %lld bytes, not %lld", key, (long long)seen,
+                         (long long)size);
+    }
+    return rc == RC_NOT_FOUND ? err_set(err, RC_IO, "%s is gone", key) : rc;
+}
+
+/* --- fetches --- */
+
+static void
+fetch_unref(struct fetch *f)
+{
+    bool last;
+
+    pthread_mutex_lock(&f->lock);
+    last = --f->refs == 0;
+    pthread_mutex_unlock(&f->lock);
+    if (!last)
+        return;
+    window_drop(f->st, &f->window);
+    BUG_ON(pthread_mutex_destroy(&f->lock) || pthread_cond_destroy(&f->ended));
+    free(f);
+}
+
+static void
+run_fetch(void *arg)
+{
+    struct fetch *f = arg;
+    struct err err;
+    enum rc rc = get(f->st, f->key, f->etag, f->size, &f->window, &err);
+
+    pthread_mutex_lock(&f->lock);
+    f->done = true;
+    f->rc = rc;
+    if (rc)
+        f->err = err;
+    (void)pthread_cond_broadcast(&f->ended);
+    if (f->wake) /* under the lock: whoever takes it away knows that it does not run any more */
+        f->wake(f->wake_arg);
+    pthread_mutex_unlock(&f->lock);
+    fetch_unref(f);
+}
+
+/* Begins to fetch the window at `at`. False when that cannot be done beside the reader. */
+static bool
+fetch_start(struct s3_reader *r, int64_t at, int64_t want)
+{
+    struct fetch *f = calloc(1, sizeof(*f));
+    struct err err;
+
+    BUG_ON(!f);
+    f->st = r->st;
+    memcpy(f->key, r->key, sizeof(f->key));
+    memcpy(f->etag, r->etag, sizeof(f->etag));
+    f->size = r->base.size;
+    f->job = (struct job){.fn = run_fetch, .arg = f};
+    f->refs = 2;
+    BUG_ON(pthread_mutex_init(&f->lock, NULL) || pthread_cond_init(&f->ended, NULL));
+    window_init(f->st, &f->window, at, want < f->size - at ? want : f->size - at);
+    if (s3_submit(f->st, &f->job, &err) == RC_OK) {
+        r->ahead = f;
+        return true;
+    }
+    f->refs = 1;
+    fetch_unref(f);
+    return false;
+}
+
+/* Takes no more interest in what is fetched. */
+static void
+fetch_forget(struct s3_reader *r)
+{
+    struct fetch *f = r->ahead;
+
+    if (!f)
+        return;
+    pthread_mutex_lock(&f->lock);
+    f->wake = NULL;
+    pthread_mutex_unlock(&f->lock);
+    fetch_unref(f);
+    r->ahead = NULL;
+}
+
+/* Waits for what is fetched, and makes it the reader's window. */
+static enum rc
+fetch_take(struct s3_reader *r, struct err *err)
+{
+    struct fetch *f = r->ahead;
+    enum rc rc;
+
+    pthread_mutex_lock(&f->lock);
+    while (!f->done)
+        (void)pthread_cond_wait(&f->ended, &f->lock);
+    rc = f->rc;
+    if (rc) {
+        *err = f->err;
+    } else {
+        window_drop(r->st, &r->window);
+        r->window = f->window;
+        f->window = (struct window){0};
+    }
+    pthread_mutex_unlock(&f->lock);
+    fetch_forget(r);
+    return rc;
+}
+
+/* --- the reader --- */
+
+static enum rc
+open_empty(struct s3_reader *r, int64_t deadline_ms, struct err *err)
+{
+    struct http_answer answer;
+    enum rc rc = s3_head(r->st, r->key, deadline_ms, true, &answer, err);
+
+    if (rc)
+        return rc;
+    if (answer.declared != 0)
+        return err_set(err, RC_UNAVAILABLE, "%s has no range, and yet %lld bytes", r->key,
+                       (long long)answer.declared);
+    r->base.size = 0;
+    window_drop(r->st, &r->window);
+    return RC_OK;
+}
+
+static enum rc
+open_once(struct s3_reader *r, int64_t deadline_ms, struct err *err)
+{
+    struct s3_call c = s3_call_to(r->st, "GET", r->key, deadline_ms);
+    enum rc rc = get_once(&c, "", &r->window, &r->base.size, err);
+
+    if (rc == RC_UNAVAILABLE && c.answer.status == 416)
+        return open_empty(r, deadline_ms, err);
+    if (rc)
+        return rc;
+    memcpy(r->etag, c.answer.etag, sizeof(r->etag));
+    r->window.len = (int64_t)c.answer.len;
+    return RC_OK;
+}
+
+enum rc
+s3_read_open(struct blob_store *base, const struct blob_key *key, struct blob_reader **ret,
+             struct err *err)
+{
+    struct s3_reader *r = MEM_NEW(NULL, struct s3_reader);
+    int64_t deadline;
+    char *fitting;
+    enum rc rc;
+
+    r->st = (struct s3_store *)base;
+    name_path(key, r->key);
+    window_init(r->st, &r->window, 0, FIRST_WINDOW);
+    deadline = s3_deadline(&r->st->client);
+    rc = open_once(r, deadline, err);
+    if (rc) {
+        s3_reader_free(&r->base);
+        return rc;
+    }
+    fitting = r->window.len > 0 ? realloc(r->window.bytes, (size_t)r->window.len) : NULL;
+    if (fitting)
+        r->window.bytes = fitting;
+    *ret = &r->base;
+    return RC_OK;
+}
+
+/* How great the window is that begins at `at`: those of one that reads on grow. */
+static int64_t
+window_size(const struct s3_reader *r, int64_t at)
+{
+    if (at != r->window.at + r->window.len)
+        return FIRST_WINDOW;
+    if (r->window.len < NEXT_WINDOW)
+        return NEXT_WINDOW;
+    return r->window.len < MOST_WINDOW / 2 ? r->window.len * 2 : MOST_WINDOW;
+}
+
+/* Makes the window one that has `offset`. */
+static enum rc
+move_to(struct s3_reader *r, int64_t offset, struct err *err)
+{
+    struct window w;
+    int64_t want;
+    enum rc rc;
+
+    if (r->ahead && window_has(&r->ahead->window, offset))
+        return fetch_take(r, err);
+    fetch_forget(r);
+    want = window_size(r, offset);
+    window_init(r->st, &w, offset, want < r->base.size - offset ? want : r->base.size - offset);
+    rc = get(r->st, r->key, r->etag, r->base.size, &w, err);
+    if (rc) {
+        window_drop(r->st, &w);
+        return rc;
+    }
+    window_drop(r->st, &r->window);
+    r->window = w;
+    return RC_OK;
+}
+
+/* Past the first window an object is read on, most likely: then the next is fetched already. */
+static void
+look_ahead(struct s3_reader *r, int64_t offset)
+{
+    int64_t next = r->window.at + r->window.len;
+
+    if (r->ahead || next >= r->base.size || offset < r->window.at + r->window.len / 2)
+        return;
+    (void)fetch_start(r, next, window_size(r, next));
+}
+
+enum rc
+s3_read(struct blob_reader *base, int64_t offset, void *into, size_t len, struct err *err)
+{
+    struct s3_reader *r = (struct s3_reader *)base;
+    char *at = into;
+    enum rc rc = RC_OK;
+
+    while (len > 0) {
+        size_t n = len;
+
+        if (!window_has(&r->window, offset))
+            rc = move_to(r, offset, err);
+        if (rc)
+            return rc;
+        if (n > (uint64_t)(r->window.at + r->window.len - offset))
+            n = (size_t)(r->window.at + r->window.len - offset);
+        look_ahead(r, offset + (int64_t)n);
+        memcpy(at, r->window.bytes + (offset - r->window.at), n);
+        at += n;
+        offset += (int64_t)n;
+        len -= n;
+    }
+    return RC_OK;
+}
+
+bool
+s3_read_ready(struct blob_reader *base, int64_t offset, blob_wake_fn *wake, void *arg)
+{
+    struct s3_reader *r = (struct s3_reader *)base;
+    struct fetch *f;
+    bool ready;
+
+    if (window_has(&r->window, offset))
+        return true;
+    if (r->ahead && !window_has(&r->ahead->window, offset))
+        fetch_forget(r);
+    if (!r->ahead && !fetch_start(r, offset, window_size(r, offset)))
+        return true; /* it has to wait then */
+    f = r->ahead;
+    pthread_mutex_lock(&f->lock);
+    ready = f->done;
+    if (!ready) {
+        f->wake = wake;
+        f->wake_arg = arg;
+    }
+    pthread_mutex_unlock(&f->lock);
+    return ready;
+}
+
+void
+s3_reader_free(struct blob_reader *base)
+{
+    struct s3_reader *r = (struct s3_reader *)base;
+
+    fetch_forget(r);
+    window_drop(r->st, &r->window);
+    (void)talloc_free(r);
+}
