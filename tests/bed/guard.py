@@ -11,16 +11,22 @@ closes, what is left is killed and removed.
 import os
 import shutil
 import signal
+import subprocess
 import sys
+import time
+
+END_SECONDS = 20
 
 
 def started(pid):
-    """When a process started, in ticks since boot; None when there is none."""
+    """When a process started, in ticks since boot; None when there is none, or a dead one that
+    nobody has waited for."""
     try:
         with open(f"/proc/{pid}/stat", encoding="latin-1") as file:
-            return file.read().rsplit(")", 1)[1].split()[19]
+            words = file.read().rsplit(")", 1)[1].split()
     except OSError:
         return None
+    return None if words[0] in "ZX" else words[19]
 
 
 def family(pid):
@@ -37,16 +43,33 @@ def family(pid):
 
 
 def signal_all(pid, number):
-    """Sends a signal to a whole family, which cannot grow meanwhile."""
+    """Sends a signal to a whole family, which cannot grow meanwhile; the process ids."""
+    found = []
     try:
         os.kill(pid, signal.SIGSTOP)
-        for one in family(pid):
+        found = family(pid)
+        for one in found:
             try:
                 os.kill(one, number)
             except ProcessLookupError:
                 pass
     except ProcessLookupError:
         pass
+    return found
+
+
+def kill(pid):
+    """Kills a family, waits for its end, and removes the System V shared memory that PostgreSQL
+    leaves then."""
+    killed = signal_all(pid, signal.SIGKILL)
+    deadline = time.monotonic() + END_SECONDS
+    while any(map(started, killed)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    with open("/proc/sysvipc/shm", encoding="ascii") as file:
+        names, *rows = (line.split() for line in file)
+    for row in (dict(zip(names, row)) for row in rows):
+        if row["cpid"] == str(pid):
+            subprocess.run(["ipcrm", "-m", row["shmid"]], check=False, stderr=subprocess.DEVNULL)
 
 
 def main():
@@ -61,7 +84,7 @@ def main():
         if word == "pid":
             pid, ticks = rest.split()
             if started(pid) == ticks:
-                signal_all(int(pid), signal.SIGKILL)
+                kill(int(pid))
     for word, rest in known.values():
         if word == "directory":
             shutil.rmtree(rest, ignore_errors=True)

@@ -105,14 +105,6 @@ class Postgres(servers.Engine):
         except SqlFailed:
             return False
 
-    def _leftovers(self):
-        """A killed server leaves a segment of System V shared memory, named in its pid file."""
-        pid_file = self.data / "postmaster.pid"
-        lines = pid_file.read_text().splitlines() if pid_file.exists() else []
-        if len(lines) > 6 and lines[6].split():
-            subprocess.run(["ipcrm", "-m", lines[6].split()[1]], check=False,
-                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
 
 class Replica(Postgres):
     """A streaming replica of a running server; `slot` names it there."""

@@ -16,7 +16,7 @@ class Redis(servers.Engine):
                       "--save", "", "--appendonly", "no", "--dir", self.home,
                       "--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru"],
             lambda: self.ask("PING") == b"+PONG\r\n")
-        self.address = "127.0.0.1", int(port)
+        self.address = "127.0.0.1", port
         self.server.start()
 
     def ask(self, *words):

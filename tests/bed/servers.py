@@ -83,13 +83,13 @@ def unprivileged(argv):
             "--", *argv]
 
 
-class Port(int):
+class Port:
     """A free loopback port, ours until close(): it can be bound again after a kill.
 
     An abstract socket named after it keeps other runs of the bed away.
     """
 
-    def __new__(cls):
+    def __init__(self):
         for _ in range(1000):
             number = random.choice(PORTS)
             claim = socket.socket(socket.AF_UNIX)
@@ -100,9 +100,8 @@ class Port(int):
             except OSError:
                 claim.close()
                 continue
-            self = super().__new__(cls, number)
-            self.claim = claim
-            return self
+            self.number, self.claim = number, claim
+            return
         raise NotReady("no free port")
 
     def close(self):
@@ -133,7 +132,7 @@ def wait_until(condition, what, seconds=READY_SECONDS, pause=0.02):
 def answers(port):
     """True when something accepts connections there."""
     try:
-        with socket.create_connection(("127.0.0.1", int(port)), 2):
+        with socket.create_connection(("127.0.0.1", port), 2):
             return True
     except OSError:
         return False
@@ -193,7 +192,7 @@ class Daemon:
     def kill(self):
         """kill -9, with all its child processes."""
         if self.alive():
-            guard.signal_all(self.pid, signal.SIGKILL)
+            guard.kill(self.pid)
         if self.process is not None:
             self._ended()
 
@@ -270,19 +269,16 @@ class Engine:
             RUNNING.remove(self)
         for daemon in reversed(self.daemons):
             daemon.kill()
-        self._leftovers()
         for port in self.ports:
             port.close()
         shutil.rmtree(self.home)
         _guard.tell("gone", "directory", self.home)
         self.daemons, self.ports, self.home = [], [], None
 
-    def _leftovers(self):
-        """What dead daemons leave outside of the directory."""
-
     def port(self):
+        """The number of a port that is this engine's from now on."""
         self.ports.append(Port())
-        return self.ports[-1]
+        return self.ports[-1].number
 
     def add(self, name, argv, ready, env=None):
         """A daemon of this engine, not yet started."""
