@@ -57,9 +57,14 @@ bad_value(const struct conf *conf)
         const char *text = conf_text(conf, addresses[i]);
 
         if (text && !server_listen_valid(text)) {
-            (void)fprintf(stderr, "dossier: '%s' is no HOST:PORT to listen on\n", text);
+            (void)fprintf(stderr, "dossier: '%s' is no HOST:PORT or unix:/PATH to listen on\n",
+                          text);
             return 2;
         }
+    }
+    if (!conf_text(conf, CONF_TLS_CERT) != !conf_text(conf, CONF_TLS_KEY)) {
+        (void)fprintf(stderr, "dossier: --tls-cert and --tls-key: give both, or none\n");
+        return 2;
     }
     return 0;
 }

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
 #include <linux/landlock.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -22,6 +24,7 @@
 
 #define READ_FILE LANDLOCK_ACCESS_FS_READ_FILE
 #define READ_ALL (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
+#define NAME_SOCKETS (LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_REMOVE_FILE)
 /* What the data directory never holds. */
 #define NOT_IN_DATA                                                                                \
     (LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_BLOCK |   \
@@ -143,11 +146,36 @@ allow_to_connect(int ruleset)
     return ok;
 }
 
+/* The same for the directory that a path is in; one that is not there is somebody else's fault. */
+static bool
+allow_beside(int ruleset, const char *path, uint64_t access)
+{
+    SCOPED_POOL(pool);
+    char *copy = mem_strdup(pool, path);
+
+    return allow_below(ruleset, dirname(copy), access) || errno == ENOENT || errno == EACCES ||
+           errno == ENOTDIR;
+}
+
+/* Where the path leads and where it says, for the link may lead elsewhere tomorrow. */
+static bool
+allow_reading_again(int ruleset, const char *path)
+{
+    char real[PATH_MAX];
+
+    return allow_beside(ruleset, path, READ_FILE) &&
+           (!realpath(path, real) || allow_beside(ruleset, real, READ_FILE));
+}
+
 static bool
 fill_ruleset(int ruleset, const struct ruleset *rules, const struct sandbox_paths *paths)
 {
     bool ok = allow_below(ruleset, paths->data, rules->files & ~NOT_IN_DATA);
 
+    for (size_t i = 0; i < ARRAY_LEN(paths->read_beside) && ok; i++)
+        ok = !paths->read_beside[i] || allow_reading_again(ruleset, paths->read_beside[i]);
+    for (size_t i = 0; i < ARRAY_LEN(paths->bound) && ok; i++)
+        ok = !paths->bound[i] || allow_beside(ruleset, paths->bound[i], NAME_SOCKETS);
     for (size_t i = 0; i < ARRAY_LEN(readable) && ok; i++)
         ok = allow_to_read(ruleset, readable[i]);
     return ok && (!paths->connects || allow_to_connect(ruleset));

@@ -3,8 +3,9 @@
  * sandbox: what the server can no longer do once it runs, whoever steers it.
  *
  *  I1  What is given up cannot be taken back: not by this process, not by one it starts.
- *  I2  Files are written below the data directory only, and read there and from the few places
- *      of the system that the C library, OpenSSL and libmagic read (Landlock).
+ *  I2  Files are written below the data directory only, and read there, beside those that are read
+ *      again while it runs, and from the few places of the system that the C library, OpenSSL and
+ *      libmagic read (Landlock).
  *  I3  No program is run, no process made or looked into, no connection opened (unless the
  *      database or the bytes are elsewhere), and none of the kernel's rarer and riskier services is
  *      reached (seccomp).
@@ -33,6 +34,13 @@
 struct sandbox_paths {
     const char *data; /* the directory to be written below; it exists */
     bool connects;    /* connections may be opened: rows or bytes are on other machines */
+    /*
+     * Files that are read again later, such as a certificate; NULL: none. Whatever stands in or
+     * below their directories may be read then, for a new file may come under another name and a
+     * link lead to it.
+     */
+    const char *read_beside[2];
+    const char *bound[2]; /* Unix sockets that are made, and removed at the end; NULL: none */
 };
 
 /*

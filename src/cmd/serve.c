@@ -4,7 +4,7 @@
  *
  * enter the sandbox > open the directory > erase what is overdue > listen > say so > wait for a
  * signal > answer what is under way > close. A second signal ends it at once, which loses nothing
- * that was acknowledged.
+ * that was acknowledged. SIGHUP reads the certificate again.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -67,6 +67,8 @@ listen_all(struct serving *s, const struct conf *conf, struct err *err)
         .listen = conf_text(conf, CONF_LISTEN),
         .loops = (unsigned)conf_number(conf, CONF_LOOPS, cores()),
         .max_connections = (unsigned)conf_number(conf, CONF_MAX_CONNECTIONS, 0),
+        .tls_cert = conf_text(conf, CONF_TLS_CERT),
+        .tls_key = conf_text(conf, CONF_TLS_KEY),
     };
     enum rc rc = server_start(&s->service, &config, &s->server, err);
 
@@ -74,6 +76,7 @@ listen_all(struct serving *s, const struct conf *conf, struct err *err)
         return rc;
     config.listen = conf_text(conf, CONF_ADMIN_LISTEN);
     config.loops = 1;
+    config.tls_cert = config.tls_key = NULL;
     return server_start(&s->operations, &config, &s->operations_server, err);
 }
 
@@ -81,8 +84,13 @@ listen_all(struct serving *s, const struct conf *conf, struct err *err)
 static enum rc
 confine(const struct conf *conf, struct err *err)
 {
-    const struct sandbox_paths paths = {.data = conf_text(conf, CONF_DATA),
-                                        .connects = engines_remote(conf)};
+    const struct sandbox_paths paths = {
+        .data = conf_text(conf, CONF_DATA),
+        .connects = engines_remote(conf),
+        .read_beside = {conf_text(conf, CONF_TLS_CERT), conf_text(conf, CONF_TLS_KEY)},
+        .bound = {server_socket_path(conf_text(conf, CONF_LISTEN)),
+                  server_socket_path(conf_text(conf, CONF_ADMIN_LISTEN))},
+    };
     enum rc rc = home_make_dir(paths.data, err);
 
     if (rc || conf_number(conf, CONF_SANDBOX, SANDBOX_ON) != SANDBOX_ON)
@@ -150,15 +158,34 @@ second_signal(void *arg)
 }
 
 static void
-wait_for_signal(void)
+reload(struct serving *s)
 {
+    struct err err;
+
+    if (server_reload(s->server, &err))
+        log_error("reload: %s; the certificate stays as it was", err.detail);
+    else
+        log_info("reload: certificate and key are as their files are now, if there are any");
+}
+
+/*
+ * Until it is to end. SIGHUP reloads when a process sent it; when the kernel did, the terminal that
+ * the server was started from is gone.
+ */
+static void
+wait_for_signal(struct serving *s)
+{
+    siginfo_t info = {.si_signo = 0};
     pthread_t thread;
     sigset_t set;
-    int which = 0;
 
     end_signals(&set);
-    while (sigwait(&set, &which) != 0)
-        continue;
+    sigaddset(&set, SIGHUP);
+    while (sigwaitinfo(&set, &info) < 0 || (info.si_signo == SIGHUP && info.si_code != SI_KERNEL)) {
+        if (info.si_signo == SIGHUP)
+            reload(s);
+        info.si_signo = 0;
+    }
     if (pthread_create(&thread, NULL, second_signal, NULL) == 0)
         (void)pthread_detach(thread);
 }
@@ -173,6 +200,7 @@ serve_run(const struct conf *conf)
 
     /* before any thread: all of them inherit it, so that sigwait() alone gets these */
     end_signals(&set);
+    sigaddset(&set, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     if (start(&s, conf, &err)) {
         (void)fprintf(stderr, "dossier: %s\n", err.detail);
@@ -184,7 +212,7 @@ serve_run(const struct conf *conf)
     (void)fflush(stdout);
     if (s.operations_server)
         log_info("operations on %s", server_url(s.operations_server));
-    wait_for_signal();
+    wait_for_signal(&s);
     log_info("stopping");
     expected = READY_YES;
     (void)atomic_compare_exchange_strong(&s.service.ready, &expected, READY_DRAINING);

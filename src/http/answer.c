@@ -12,7 +12,7 @@ answer_base_url(const struct request *rq)
         return rq->app->settings.public_url;
     if (!host || !*host)
         return ""; /* HTTP/1.0: URLs are relative */
-    return mem_printf(rq->pool, "http://%s", host);
+    return mem_printf(rq->pool, "%s://%s", rq->wire->https ? "https" : "http", host);
 }
 
 void

@@ -31,7 +31,21 @@ static const char *const single[] = {
     [X_IDEMPOTENCY] = "X-Idempotency-Key",
 };
 
-#define ABSOLUTE "http://"
+/* How an absolute target begins (RFC 9112 §3.2.2). */
+static const char *
+absolute(const struct wire *w)
+{
+    return w->https ? "https://" : "http://";
+}
+
+/* What follows that beginning: host, port, path. NULL: the target is in another form. */
+static const char *
+authority(const struct wire *w)
+{
+    size_t n = strlen(absolute(w));
+
+    return strncmp(w->target, absolute(w), n) == 0 ? w->target + n : NULL;
+}
 
 static bool
 named(const struct http_header *h, const char *name)
@@ -117,7 +131,7 @@ check_target(const struct wire *w, struct err *err)
         if (c <= 0x20 || c == 0x7f || c == '#')
             return err_set(err, RC_MALFORMED, "byte 0x%02x in the target", c);
     }
-    if (w->target[0] != '/' && strncmp(w->target, ABSOLUTE, strlen(ABSOLUTE)) != 0 &&
+    if (w->target[0] != '/' && !authority(w) &&
         !(streq(w->target, "*") && streq(w->method, "OPTIONS")))
         return err_set(err, RC_MALFORMED, "the target is in no known form");
     return RC_OK;
@@ -154,19 +168,16 @@ plausible_host(const struct http_header *host)
 static enum rc
 check_host(const struct wire *w, const struct http_header *host, struct err *err)
 {
-    const char *authority = w->target + strlen(ABSOLUTE);
-
-    bool absolute = strncmp(w->target, ABSOLUTE, strlen(ABSOLUTE)) == 0;
+    const char *named = authority(w);
 
     if (!host)
-        return streq(w->version, "HTTP/1.0") && !absolute ? RC_OK
-                                                          : err_set(err, RC_MALFORMED, "no Host");
-    if (!plausible_host(host) || (absolute && host->value_len == 0))
+        return streq(w->version, "HTTP/1.0") && !named ? RC_OK
+                                                       : err_set(err, RC_MALFORMED, "no Host");
+    if (!plausible_host(host) || (named && host->value_len == 0))
         return err_set(err, RC_MALFORMED, "no host name in Host");
-    if (!absolute)
+    if (!named)
         return RC_OK;
-    if (strncasecmp(authority, host->value, host->value_len) != 0 ||
-        authority[host->value_len] != '/')
+    if (strncasecmp(named, host->value, host->value_len) != 0 || named[host->value_len] != '/')
         return err_set(err, RC_MALFORMED, "target and Host differ");
     return RC_OK;
 }
@@ -174,9 +185,9 @@ check_host(const struct wire *w, const struct http_header *host, struct err *err
 const char *
 guard_path(const struct wire *w)
 {
-    if (strncmp(w->target, ABSOLUTE, strlen(ABSOLUTE)) != 0)
-        return w->target;
-    return strchr(w->target + strlen(ABSOLUTE), '/');
+    const char *named = authority(w);
+
+    return named ? strchr(named, '/') : w->target;
 }
 
 enum rc

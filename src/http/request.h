@@ -24,6 +24,7 @@ struct wire {
     const char *target;  /* raw, with the query */
     const char *version; /* "HTTP/1.1" */
     const char *address; /* of the client */
+    bool https;          /* the client's connection is TLS */
     const struct http_header *headers;
     size_t n_headers;
 };

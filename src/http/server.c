@@ -8,9 +8,7 @@
 #include "http/server.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <microhttpd.h>
-#include <netdb.h>
 #include <netinet/tcp.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
@@ -18,13 +16,13 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/text.h"
 #include "http/exchange.h"
 #include "http/server_deadline.h"
 #include "http/server_linger.h"
+#include "http/server_listen.h"
+#include "http/server_tls.h"
 
 #define CONNECTION_MEMORY (64 * 1024) /* room for the largest header block and a read buffer */
-#define BACKLOG 1024
 #define COPY_BLOCK (64 * 1024)
 #define PAUSE_US 5000
 
@@ -33,7 +31,9 @@ struct server {
     struct MHD_Daemon *daemon;
     struct deadlines *deadlines;
     struct lingering *lingering;
-    char url[128];
+    struct listener listener;
+    struct tls *tls; /* NULL: plain HTTP */
+    char url[sizeof("https://") + sizeof(((struct listener *)NULL)->address)];
     _Atomic int64_t busy;   /* requests under way */
     _Atomic int64_t parked; /* of them: suspended while the engine works */
     _Atomic bool closing;   /* the time to drain is over: no request may begin */
@@ -60,6 +60,21 @@ peer_of(struct MHD_Connection *c)
     return info ? info->socket_context : NULL;
 }
 
+/*
+ * The library leaves a TLS socket corked. Its farewell would wait a fifth of a second for more,
+ * where a lingering duplicate keeps the socket open.
+ */
+static void
+uncork(struct MHD_Connection *c)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
+    int off = 0;
+
+    if (info)
+        (void)setsockopt(info->connect_fd, IPPROTO_TCP, TCP_CORK, &off, sizeof(off));
+}
+
 static void
 on_connection(void *cls, struct MHD_Connection *c, void **socket_context,
               enum MHD_ConnectionNotificationCode code)
@@ -68,6 +83,8 @@ on_connection(void *cls, struct MHD_Connection *c, void **socket_context,
     const union MHD_ConnectionInfo *info;
 
     if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
+        if (s->tls)
+            uncork(c);
         if (*socket_context)
             peer_close(s->deadlines, *socket_context);
         *socket_context = NULL;
@@ -75,6 +92,9 @@ on_connection(void *cls, struct MHD_Connection *c, void **socket_context,
     }
     info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
     *socket_context = info ? peer_open(s->deadlines, info->connect_fd) : NULL;
+    info = s->tls ? MHD_get_connection_info(c, MHD_CONNECTION_INFO_GNUTLS_SESSION) : NULL;
+    if (info)
+        tls_adopt(s->tls, info->tls_session);
 }
 
 static void
@@ -184,6 +204,7 @@ read_wire(struct call *call, const char *method, const char *version)
     call->headers = MEM_ARRAY(pool, struct http_header, n > 0 ? n : 1);
     call->wire.method = method;
     call->wire.version = version;
+    call->wire.https = call->server->tls != NULL;
     call->wire.address = client_address(pool, call->connection);
     call->wire.headers = call->headers;
     (void)MHD_get_connection_values_n(call->connection, MHD_HEADER_KIND, take_header, call);
@@ -343,75 +364,23 @@ on_request(void *cls, struct MHD_Connection *c, const char *url, const char *met
 }
 
 bool
-server_listen_valid(const char *listen_text)
+server_listen_valid(const char *text)
 {
-    const char *colon = strrchr(listen_text, ':');
-    int64_t port;
-
-    return colon && text_uint(colon + 1, UINT16_MAX, &port);
+    return listen_valid(text);
 }
 
-/* Splits "host:port"; an empty host means every address. */
-static enum rc
-split_listen(TALLOC_CTX *pool, const char *text, char **host, char **port, struct err *err)
+const char *
+server_socket_path(const char *text)
 {
-    const char *colon = strrchr(text, ':');
-
-    if (!server_listen_valid(text))
-        return err_set(err, RC_INVALID, "--listen takes HOST:PORT, not '%s'", text);
-    *host = mem_strndup(pool, text, (size_t)(colon - text));
-    if ((*host)[0] == '[' && colon[-1] == ']')
-        *host = mem_strndup(pool, text + 1, (size_t)(colon - text) - 2);
-    *port = mem_strdup(pool, colon + 1);
-    return RC_OK;
-}
-
-static enum rc
-open_socket(const char *listen_text, int *ret_fd, struct err *err)
-{
-    SCOPED_POOL(pool);
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *list = NULL;
-    char *host = NULL, *port = NULL;
-    int fd = -1, one = 1;
-    enum rc rc;
-
-    rc = split_listen(pool, listen_text, &host, &port, err);
-    if (rc)
-        return rc;
-    if (getaddrinfo(*host ? host : NULL, port, &hints, &list) != 0)
-        return err_set(err, RC_INVALID, "--listen: no such address '%s'", listen_text);
-    fd = socket(list->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd >= 0) {
-        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    }
-    if (fd < 0 || bind(fd, list->ai_addr, list->ai_addrlen) != 0 || listen(fd, BACKLOG) != 0) {
-        rc = err_set(err, RC_UNAVAILABLE, "cannot listen on %s: %s%s", listen_text,
-                     strerror(errno), // NOLINT(concurrency-mt-unsafe): before threads start
-                     errno == EADDRINUSE ? "; stop the other program or choose another --listen"
-                                         : "");
-        if (fd >= 0)
-            (void)close(fd);
-        fd = -1;
-    }
-    freeaddrinfo(list);
-    *ret_fd = fd;
-    return rc;
+    return text ? listen_unix_path(text) : NULL;
 }
 
 static void
-write_url(struct server *s, int fd)
+write_url(struct server *s)
 {
-    struct sockaddr_storage ss;
-    socklen_t len = sizeof(ss);
-    char host[INET6_ADDRSTRLEN] = "", port[8] = "";
+    const char *scheme = s->listener.path ? "" : s->tls ? "https://" : "http://";
 
-    memset(&ss, 0, sizeof(ss));
-    if (getsockname(fd, (struct sockaddr *)&ss, &len) == 0)
-        (void)getnameinfo((struct sockaddr *)&ss, len, host, sizeof(host), port, sizeof(port),
-                          NI_NUMERICHOST | NI_NUMERICSERV);
-    (void)snprintf(s->url, sizeof(s->url), strchr(host, ':') ? "http://[%s]:%s" : "http://%s:%s",
-                   host, port);
+    (void)snprintf(s->url, sizeof(s->url), "%s%s", scheme, s->listener.address);
 }
 
 __attribute__((format(printf, 2, 0))) static void
@@ -445,10 +414,61 @@ strictness(void)
 static void
 release(struct server **ret)
 {
+    listen_close(&(*ret)->listener);
     deadlines_free(&(*ret)->deadlines);
     lingering_free(&(*ret)->lingering);
+    tls_free(&(*ret)->tls);
     (void)talloc_free(*ret);
     *ret = NULL;
+}
+
+static void
+note_certificate(struct server *s)
+{
+    metric_set(&s->service->app->metrics, METRIC_TLS_EXPIRES, tls_expires_s(s->tls));
+}
+
+static enum rc
+load_tls(struct server *s, const struct server_config *config, struct err *err)
+{
+    enum rc rc;
+
+    if (!config->tls_cert)
+        return RC_OK;
+    if (MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES ||
+        MHD_is_feature_supported(MHD_FEATURE_HTTPS_CERT_CALLBACK2) != MHD_YES)
+        return err_set(err, RC_UNAVAILABLE,
+                       "--tls-cert: this libmicrohttpd (%s) was built without TLS",
+                       server_library());
+    rc = tls_new(config->tls_cert, config->tls_key, &s->tls, err);
+    if (!rc)
+        note_certificate(s);
+    return rc;
+}
+
+static bool
+start_library(struct server *s, const struct server_config *config)
+{
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+    unsigned loops = config->loops > 1 ? config->loops : 0; /* a pool of one is no pool */
+    struct MHD_OptionItem for_tls[] = {
+        {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)TLS_PRIORITIES},
+        {MHD_OPTION_HTTPS_CERT_CALLBACK2, 0, (void *)tls_retrieve},
+        {MHD_OPTION_END, 0, NULL}};
+
+    if (s->tls)
+        flags |= MHD_USE_TLS;
+    else
+        for_tls[0].option = MHD_OPTION_END;
+    s->daemon = MHD_start_daemon(
+        flags, 0, NULL, NULL, on_request, s, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL,
+        MHD_OPTION_LISTEN_SOCKET, s->listener.fd, MHD_OPTION_THREAD_POOL_SIZE, loops,
+        MHD_OPTION_CONNECTION_LIMIT, config->max_connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)CONNECTION_MEMORY, MHD_OPTION_URI_LOG_CALLBACK, on_target, s,
+        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
+        s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_STRICT_FOR_CLIENT,
+        strictness(), MHD_OPTION_ARRAY, for_tls, MHD_OPTION_END);
+    return s->daemon != NULL;
 }
 
 enum rc
@@ -456,37 +476,36 @@ server_start(struct service *service, const struct server_config *config, struct
              struct err *err)
 {
     struct server *s = MEM_NEW(NULL, struct server);
-    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
-    unsigned loops = config->loops > 1 ? config->loops : 0; /* a pool of one is no pool */
-    int fd = -1;
     enum rc rc;
 
     s->service = service;
-    rc = deadlines_new(&service->app->metrics, &s->deadlines, err);
+    s->listener.fd = -1;
+    rc = load_tls(s, config, err);
+    if (!rc)
+        rc = deadlines_new(&service->app->metrics, &s->deadlines, err);
     if (!rc)
         rc = lingering_new(&s->lingering, err);
     if (!rc)
-        rc = open_socket(config->listen, &fd, err);
+        rc = listen_open(config->listen, &s->listener, err);
+    if (!rc && !start_library(s, config))
+        rc = err_set(err, RC_INTERNAL, "the HTTP library did not start");
     if (rc) {
         release(&s);
         return rc;
     }
-    write_url(s, fd);
-    s->daemon = MHD_start_daemon(
-        flags, 0, NULL, NULL, on_request, s, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL,
-        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE, loops,
-        MHD_OPTION_CONNECTION_LIMIT, config->max_connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)CONNECTION_MEMORY, MHD_OPTION_URI_LOG_CALLBACK, on_target, s,
-        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
-        s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_STRICT_FOR_CLIENT,
-        strictness(), MHD_OPTION_END);
-    if (!s->daemon) {
-        (void)close(fd);
-        release(&s);
-        return err_set(err, RC_INTERNAL, "the HTTP library did not start");
-    }
+    write_url(s);
     *ret = s;
     return RC_OK;
+}
+
+enum rc
+server_reload(struct server *s, struct err *err)
+{
+    enum rc rc = s->tls ? tls_reload(s->tls, err) : RC_OK;
+
+    if (!rc && s->tls)
+        note_certificate(s);
+    return rc;
 }
 
 const char *
@@ -500,15 +519,11 @@ server_free(struct server **ret, int64_t drain_ms)
 {
     struct server *s = *ret;
     int64_t until = clock_mono_ms() + drain_ms;
-    MHD_socket fd;
 
     if (!s)
         return;
-    fd = MHD_quiesce_daemon(s->daemon);
-    if (fd != MHD_INVALID_SOCKET) {
-        (void)shutdown(fd, SHUT_RDWR); /* the backlog is refused, not left waiting */
-        (void)close(fd);
-    }
+    (void)MHD_quiesce_daemon(s->daemon);
+    listen_close(&s->listener);
     while (atomic_load(&s->busy) > 0 && clock_mono_ms() < until)
         (void)usleep(PAUSE_US);
     /* parked connections must be woken before the library stops; their works always end */

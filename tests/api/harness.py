@@ -20,6 +20,7 @@ import selectors
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -89,10 +90,18 @@ def parse_output(text):
 
 
 class Server:
-    """One `dossier serve` in a directory of its own, which outlives stops and starts."""
+    """
+    One `dossier serve` in a directory of its own, which outlives stops and starts.
 
-    def __init__(self, *options, data_dir=None, listen="127.0.0.1:0", env=None):
+    With `tls`, a certificates.Pair, it speaks TLS, and clients trust nobody else.
+    """
+
+    def __init__(self, *options, data_dir=None, listen="127.0.0.1:0", env=None, tls=None):
         self.options = [str(option) for option in options]
+        self.verify = str(tls.authority) if tls else True
+        self.trust = ssl.create_default_context(cafile=self.verify) if tls else None
+        if tls:
+            self.options += ["--tls-cert", str(tls.cert), "--tls-key", str(tls.key)]
         self.home = Path(tempfile.mkdtemp(prefix="dossier-test-"))
         self.data_dir = Path(data_dir) if data_dir else self.home / "data"
         self.listen = listen
@@ -120,7 +129,7 @@ class Server:
                                             stdout=subprocess.PIPE, stderr=log)
         RUNNING.append(self)
         self.ready_line = self._read_line(time.monotonic() + READY_SECONDS)
-        found = re.fullmatch(r"dossier: listening on (http://\S+)", self.ready_line)
+        found = re.fullmatch(r"dossier: listening on (https?://\S+)", self.ready_line)
         if found:
             self.base_url = found[1].rstrip("/")
         return bool(found)
@@ -177,8 +186,25 @@ class Server:
 
     @property
     def address(self):
-        host, port = self.base_url[len("http://"):].rsplit(":", 1)
+        host, port = self.base_url.split("://")[1].rsplit(":", 1)
         return host, int(port)
+
+    def connect(self, seconds=20, receive_buffer=None):
+        """A new connection to it, as a socket; with TLS where that is spoken."""
+        connection = socket.socket()
+        try:
+            connection.settimeout(seconds)
+            if receive_buffer:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            connection.connect(self.address)
+            if not self.trust:
+                return connection
+            # else the first request waits for the server's late ACK of the handshake
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return self.trust.wrap_socket(connection, server_hostname=self.address[0])
+        except OSError:
+            connection.close()
+            raise
 
     def run(self, *argv):
         """A command against this data directory; its JSON. Raises CommandFailed."""
@@ -191,7 +217,8 @@ class Server:
     def openapi(self):
         """schema.Document of this server; asked for once."""
         if self._document is None:
-            answer = requests.get(self.base_url + "/openapi.json", timeout=REQUEST_SECONDS)
+            answer = requests.get(self.base_url + "/openapi.json", timeout=REQUEST_SECONDS,
+                                  verify=self.verify)
             if answer.status_code == 200:
                 content = answer.content
             else:  # with --admin-listen it is elsewhere
@@ -261,6 +288,7 @@ class Api:
         self.key = key
         self.session = requests.Session()
         self.session.trust_env = False
+        self.session.verify = server.verify
         if key is not None:
             value = f"Bearer {key}" if header == "Authorization" else key
             self.session.headers[header] = value
@@ -392,7 +420,7 @@ class RawAnswer(namedtuple("RawAnswer", "status headers body")):
 
 def send_raw(server, content, seconds=15):
     """Sends exactly these bytes on a new connection; the first answer, None when there is none."""
-    with socket.create_connection(server.address, timeout=seconds) as connection:
+    with server.connect(seconds) as connection:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             connection.sendall(content)
         answer = HTTPResponse(connection)

@@ -6,7 +6,7 @@ import contextlib
 import json
 import re
 import select
-import socket
+import ssl
 import time
 from collections import namedtuple
 
@@ -22,9 +22,10 @@ def read_until_end(connection, seconds):
     """All bytes up to the end, and whether the end came in time."""
     got = bytearray()
     deadline = time.monotonic() + seconds
+    pending = getattr(connection, "pending", int)      # bytes that a TLS socket has at hand
     while True:
         left = deadline - time.monotonic()
-        if left <= 0 or not select.select([connection], [], [], left)[0]:
+        if left <= 0 or not (pending() or select.select([connection], [], [], left)[0]):
             return bytes(got), False
         try:
             chunk = connection.recv(65536)
@@ -60,13 +61,13 @@ def split_replies(text, heads=()):
 
 def send(connection, content):
     """The server may close while it is still being sent to."""
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
         connection.sendall(content)
 
 
 def converse(server, content, seconds=QUIET_SECONDS, heads=()):
     """The replies to these bytes on a new connection, and whether it was ended."""
-    with socket.create_connection(server.address, timeout=20) as connection:
+    with server.connect() as connection:
         send(connection, content)
         got, ended = read_until_end(connection, seconds)
     return split_replies(got, heads), ended

@@ -94,7 +94,7 @@ def test_pipelined(server, api, count):
     """Each is answered, in order."""
     one = f"GET /v1/usage HTTP/1.1\r\nHost: h\r\nX-API-Key: {api.key}\r\n\r\n".encode()
     lost = get(b"/nowhere")
-    with socket.create_connection(server.address, timeout=20) as connection:
+    with server.connect() as connection:
         with ThreadPoolExecutor(1) as pool:
             sent = pool.submit(send, connection, (one + lost) * (count // 2) + PROBE)
             got, ended = read_until_end(connection, 30)
@@ -122,7 +122,7 @@ def test_pipelined_writes(server, api):
 def test_early_refusal_reaches_a_client_that_still_sends(server, api, target, length):
     """50 MiB are on the way when the 413 comes: the client sees it."""
     for _ in range(5):
-        with socket.create_connection(server.address, timeout=20) as connection:
+        with server.connect() as connection:
             send(connection, f"POST {target} HTTP/1.1\r\nHost: h\r\nX-API-Key: {api.key}\r\n"
                              f"Content-Length: {length}\r\n\r\n".encode())
             for _ in range(50):
@@ -137,7 +137,7 @@ def test_early_refusal_reaches_a_client_that_still_sends(server, api, target, le
 
 def test_continue_comes_before_the_body(server, api):
     head = upload_head(api, b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(FILE))
-    with socket.create_connection(server.address, timeout=20) as connection:
+    with server.connect() as connection:
         connection.sendall(head)
         assert connection.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
         connection.sendall(FILE + PROBE)
@@ -148,7 +148,7 @@ def test_continue_comes_before_the_body(server, api):
 @pytest.mark.parametrize("target, status, key", [
     ("/api/v1/upload", 401, False), ("/v1/documents", 413, True), ("/nowhere", 404, True)])
 def test_no_continue_for_a_body_that_is_refused(server, api, target, status, key):
-    with socket.create_connection(server.address, timeout=20) as connection:
+    with server.connect() as connection:
         connection.sendall(
             f"POST {target} HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n".encode()
             + (f"X-API-Key: {api.key}\r\n".encode() if key else b"")
@@ -162,7 +162,7 @@ def test_no_reply_to_what_breaks_off(server, api):
     for cut in (upload_head(api, b"Content-Length: 900\r\n\r\n") + FILE,
                 upload_head(api, CHUNKED + b"\r\n\r\n") + chunk(FILE),
                 post(b"X-API-Key: " + api.key.encode() + b"\r\nContent-Length: 99\r\n", b"{}")):
-        with socket.create_connection(server.address, timeout=20) as connection:
+        with server.connect() as connection:
             connection.sendall(cut)
             connection.shutdown(socket.SHUT_WR)
             replies = split_replies(read_until_end(connection, 1)[0])

@@ -12,7 +12,6 @@ import os
 import re
 import resource
 import select
-import socket
 import subprocess
 import sys
 import time
@@ -50,26 +49,26 @@ def drip(connection, first, piece, pause, limit):
 
 
 def slow_header(server, _key):
-    with socket.create_connection(server.address, timeout=20) as connection:
+    with server.connect() as connection:
         return drip(connection, b"GET /healthz HTTP/1.1\r\nHost: h\r\nX-A: ", b"a", 1, 40)
 
 
 def slow_second_header(server, _key):
     """On a connection that has been honest before."""
-    with socket.create_connection(server.address, timeout=20) as connection:
+    with server.connect() as connection:
         connection.sendall(get(b"/healthz"))
         assert connection.recv(65536).startswith(b"HTTP/1.1 200")
         return drip(connection, b"GET /healthz HTTP/1.1\r\n", b"X", 1, 40)
 
 
 def slow_json(server, key):
-    with socket.create_connection(server.address, timeout=20) as connection:
+    with server.connect() as connection:
         first = post(b"X-API-Key: " + key.encode() + b"\r\nContent-Length: 1000\r\n", b"{")
         return drip(connection, first, b" ", 1, 40)
 
 
 def slow_upload(server, key):
-    with socket.create_connection(server.address, timeout=20) as connection:
+    with server.connect() as connection:
         first = (b"POST /api/v1/upload HTTP/1.1\r\n" + HOST + b"X-API-Key: " + key.encode()
                  + b"\r\nContent-Type: multipart/form-data; boundary=B\r\n"
                    b"Content-Length: 100000\r\n\r\n" + FILE[:70])
@@ -79,7 +78,7 @@ def slow_upload(server, key):
 def steady_upload(server, key):
     """4 KiB/s for 14 s are slow, but honest."""
     body = FILE.replace(b"abc", b"a" * 56000)
-    with socket.create_connection(server.address, timeout=20) as connection:
+    with server.connect() as connection:
         connection.sendall(b"POST /api/v1/upload HTTP/1.1\r\n" + HOST + b"X-API-Key: "
                            + key.encode() + b"\r\nConnection: close\r\n"
                              b"Content-Type: multipart/form-data; boundary=B\r\n"
@@ -93,8 +92,7 @@ def steady_upload(server, key):
 def idle(server, _key):
     """Connections that are idle for 30 s are still there; what each answers then."""
     with contextlib.ExitStack() as stack:
-        kept = [stack.enter_context(socket.create_connection(server.address, timeout=20))
-                for _ in range(8)]
+        kept = [stack.enter_context(server.connect()) for _ in range(8)]
         for connection in kept:
             connection.sendall(get(b"/healthz"))
             assert connection.recv(65536).startswith(b"HTTP/1.1 200")
@@ -107,20 +105,9 @@ def idle(server, _key):
 
 def slow_reader(server, key):
     """Asks for 16 MiB and reads none; how many bytes there are to be had 22 s later."""
-    body = bytes(16 << 20)
-    made = requests.post(server.base_url + "/v1/documents/upload-url", json={}, timeout=20,
-                         headers={"X-API-Key": key}).json()["data"]
-    requests.put(made["upload_url"], data=body, timeout=60).raise_for_status()
-    document = requests.post(
-        server.base_url + "/v1/documents", headers={"X-API-Key": key}, timeout=20,
-        json={"name": "n", "mime_type": "a/b", "storage_path": made["storage_path"]}).json()
-    shown = requests.get(server.base_url + "/v1/documents/" + document["data"]["id"], timeout=20,
-                         headers={"X-API-Key": key}).json()["data"]
-    path = shown["download_url"][len(server.base_url):].encode()
-    with socket.socket() as connection:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.connect(server.address)
-        connection.sendall(get(path))
+    request = slow_reader_bytes(server.api(key))
+    with server.connect(receive_buffer=4096) as connection:
+        connection.sendall(request)
         time.sleep(22)
         got, ended = read_until_end(connection, 15)
     assert ended, "the connection is still open"
@@ -130,8 +117,7 @@ def slow_reader(server, key):
 def crowd(server, _key):
     """Many slow headers at once; how long honest requests took meanwhile."""
     with contextlib.ExitStack() as stack:
-        slow = [stack.enter_context(socket.create_connection(server.address, timeout=20))
-                for _ in range(SLOW_CONNECTIONS)]
+        slow = [stack.enter_context(server.connect()) for _ in range(SLOW_CONNECTIONS)]
         took = []
         for turn in range(40):
             for connection in slow:
@@ -189,7 +175,7 @@ def stalled_upload(server, key):
     head = (b"POST /api/v1/upload HTTP/1.1\r\n" + HOST + b"X-API-Key: " + key.encode()
             + b"\r\nContent-Type: multipart/form-data; boundary=B\r\n"
               b"Content-Length: 1000000\r\n\r\n")
-    with socket.create_connection(server.address, timeout=20) as connection:
+    with server.connect() as connection:
         began = time.monotonic()
         connection.sendall(head + FILE[:70])
         time.sleep(3)       # what comes at once is not counted
