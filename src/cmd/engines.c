@@ -52,9 +52,11 @@ engines_open_database(const struct conf *conf, const char *path, struct db **ret
 }
 
 enum rc
-engines_open_blobs(const struct conf *conf, const char *dir, struct blob_store **ret,
-                   struct err *err)
+engines_open_blobs(const struct conf *conf, const char *dir, const char *spool,
+                   struct blob_store **ret, struct err *err)
 {
-    (void)conf;
-    return blob_store_open_fs(dir, ret, err);
+    const char *blobs = conf_text(conf, CONF_BLOBS);
+
+    return is_s3(blobs) ? blob_store_open_s3(blobs, spool, ret, err)
+                        : blob_store_open_fs(dir, ret, err);
 }

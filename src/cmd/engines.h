@@ -24,8 +24,8 @@ bool engines_remote(const struct conf *conf);
 MUST_CHECK enum rc engines_open_database(const struct conf *conf, const char *path, struct db **ret,
                                          struct err *err);
 
-/* `dir`: where files would be. */
-MUST_CHECK enum rc engines_open_blobs(const struct conf *conf, const char *dir,
+/* `dir`: where files would be; `spool`: a directory for what does not fit into memory. */
+MUST_CHECK enum rc engines_open_blobs(const struct conf *conf, const char *dir, const char *spool,
                                       struct blob_store **ret, struct err *err);
 
 #endif

@@ -318,7 +318,7 @@ open_rest(struct home *home, const struct conf *conf, struct err *err)
 
     home->app.ballast = ballast_new(home_path(home->pool, home->dir, "ballast"), BALLAST_BYTES);
     ballast_lay(home->app.ballast);
-    rc = name_file(engines_open_blobs(conf, blobs, &home->app.blobs, err), blobs, err);
+    rc = name_file(engines_open_blobs(conf, blobs, home->dir, &home->app.blobs, err), blobs, err);
     if (!rc)
         rc = workers_new("blob", BLOB_THREADS, BLOB_WAITING, &home->app.blob_workers, err);
     if (!rc)

@@ -204,12 +204,11 @@ run_batch(struct pool_writer *pw, struct work **batch, size_t n)
 static void
 probe(struct pool_writer *pw)
 {
-    static const struct sql nothing = SQL("SELECT 1");
     struct err err;
     enum rc rc = db_begin_write(pw->conn, &err);
 
     if (!rc)
-        rc = db_exec(pw->conn, &nothing, DB_NO_ARGS, NULL, &err);
+        rc = db_verify(pw->conn, false, &err);
     db_rollback(pw->conn);
     engine_note(pw->en, rc);
 }

@@ -10,8 +10,8 @@
  *  I3  On a database that several nodes share, one of them does a kind of work at a time, under a
  *      lease that another takes over when it dies. Each kind bears that two do it all the same.
  *
- * Threads: one thread runs all of them, so that two jobs of a process never meet. Start and free from the one
- * that owns the service.
+ * Threads: one thread runs all of them, so that two jobs of a process never meet. Start and free
+ * from the one that owns the service.
  */
 #ifndef JOBS_JOBS_H
 #define JOBS_JOBS_H

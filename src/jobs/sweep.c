@@ -5,7 +5,7 @@
  *
  *  I1  Bytes without a row are left alone while an upload may be about to name them: until they
  *      are older than settings.orphan_ms, unless they are from before this process and it is the
- *      only one. That is told by their id, which does not depend on how the clock was set meanwhile.
+ *      only one. That is told by their id, which does not depend on how the clock was set since.
  *  I2  Setting the wall clock makes nothing older than it is.
  */
 #include "base/clock.h"
