@@ -35,7 +35,9 @@ static const struct sql in_order = {
     .sqlite = "SELECT " COLUMNS ", " AS_WRITTEN " FROM audit WHERE workspace_id = $1 AND chain = $2"
               " ORDER BY seq",
     /* columns have types there, and texts no NUL */
-    .pg = "SELECT " COLUMNS ", 1 FROM audit WHERE workspace_id = $1 AND chain = $2 ORDER BY seq",
+    .pg = "SELECT " COLUMNS ", CASE WHEN coalesce(length(key_id), 16) = 16"
+          " AND coalesce(length(user_id), 16) = 16 THEN 1 ELSE 0 END"
+          " FROM audit WHERE workspace_id = $1 AND chain = $2 ORDER BY seq",
 };
 static const struct sql remove_up_to =
     SQL("DELETE FROM audit WHERE workspace_id = $1 AND chain = $3 AND seq <= $2");

@@ -19,13 +19,13 @@ static const struct sql delete_entity =
     SQL("DELETE FROM link WHERE workspace_id = $1 AND entity_type = $2 AND entity_id = $3");
 static const struct sql count_entity =
     SQL("SELECT count(*) FROM link WHERE workspace_id = $1 AND entity_type = $2 AND entity_id = $3"
-        " AND ($4 IS NULL OR role = $4)");
+        " AND (CAST($4 AS TEXT) IS NULL OR role = $4)");
 static const struct sql page_entity =
     SQL("SELECT d.id, d.name, d.description, d.mime_type, d.size_bytes, d.storage_path, d.folder,"
         " d.tags, d.created_by, d.updated_at, d.blob_id, d.sha256, l.id, l.role"
         " FROM link l JOIN document d ON d.workspace_id = l.workspace_id AND d.id = l.document_id"
         " WHERE l.workspace_id = $1 AND l.entity_type = $2 AND l.entity_id = $3"
-        " AND ($4 IS NULL OR l.role = $4) ORDER BY l.id DESC LIMIT $5 OFFSET $6");
+        " AND (CAST($4 AS TEXT) IS NULL OR l.role = $4) ORDER BY l.id DESC LIMIT $5 OFFSET $6");
 
 enum rc
 link_ensure(struct tx *tx, int64_t workspace, struct link *l, bool *ret_new, struct err *err)

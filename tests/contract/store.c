@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The contracts of the store: the same cases on every driver, each a row of `drivers`. */
-#include "../unit/support.h"
+#include "postgres.h"
 
 #include "base/text.h"
 #include "store/api_key.h"
@@ -29,6 +29,7 @@ struct driver {
 
 static struct driver drivers[] = {
     {.name = "sqlite", .open = support_open_sqlite},
+    {.name = "postgres", .open = postgres_open},
 };
 
 static int
@@ -45,7 +46,12 @@ set_up(void **state)
 static int
 tear_down(void **state)
 {
-    scratch_close(*state);
+    struct scratch *s = *state;
+    bool served = !(db_caps(s->db) & DB_EMBEDDED);
+
+    scratch_close(s);
+    if (served)
+        postgres_remove(s->dir);
     return 0;
 }
 
@@ -465,6 +471,8 @@ main(void)
     int failed = 0;
 
     for (size_t i = 0; i < ARRAY_LEN(drivers); i++) {
+        if (drivers[i].open == postgres_open && postgres_missing())
+            continue;
         for (size_t j = 0; j < ARRAY_LEN(cases); j++)
             cases[j].initial_state = &drivers[i];
         failed += cmocka_run_group_tests_name(drivers[i].name, cases, NULL, NULL);

@@ -28,6 +28,13 @@ run(struct scratch *s, const char *text)
     return db_script(s->conn, &script, ERR);
 }
 
+/* Where columns hold values of any type, and triggers guard them. */
+static bool
+is_lite(struct scratch *s)
+{
+    return (db_caps(s->db) & DB_EMBEDDED) != 0;
+}
+
 static void
 append(struct scratch *s, int64_t ws, const char *action, const char *resource)
 {
@@ -133,7 +140,7 @@ test_audit_refuses(void **state)
     for (int i = 0; i < 5; i++)
         append(s, WS, "create", "a");
     EXPECT(RC_OK, audit_head_sign(TX, &s->ws, 0, audit_seed, &head, &fresh, ERR));
-    for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(refused) && is_lite(s); i++) {
         EXPECT(RC_OK, db_savepoint(s->conn, ERR));
         if (run(s, refused[i]) == RC_OK)
             fail_msg("was done: %s", refused[i]);
@@ -160,6 +167,7 @@ test_audit_refuses(void **state)
 static const struct {
     const char *name, *sql;
     enum audit_fault fault;
+    bool lite_only;
 } attacks[] = {
     {"drop one", "DELETE FROM audit WHERE seq = 7;", AUDIT_LINE},
     {"drop one and close the gap", "DELETE FROM audit WHERE seq = 7;" AFTER_REMOVAL("7"),
@@ -183,13 +191,14 @@ static const struct {
     {"replace one",
      "REPLACE INTO audit SELECT workspace_id, id, 'x', resource_type, resource_id, key_id, user_id,"
      " request_id, address, details, hash, seq, chain FROM audit WHERE seq = 12;",
-     AUDIT_LINE},
-    {"a text as bytes", "UPDATE audit SET action = CAST(action AS BLOB) WHERE seq = 5;",
-     AUDIT_LINE},
+     AUDIT_LINE, true},
+    {"a text as bytes", "UPDATE audit SET action = CAST(action AS BLOB) WHERE seq = 5;", AUDIT_LINE,
+     true},
     {"a text behind a NUL",
-     "UPDATE audit SET resource_id = resource_id || char(0) || 'x' WHERE seq = 5;", AUDIT_LINE},
-    {"an id as text", "UPDATE audit SET id = CAST(id AS TEXT) WHERE seq = 5;", AUDIT_LINE},
-    {"an empty id", "UPDATE audit SET user_id = x'' WHERE seq = 5;", AUDIT_LINE},
+     "UPDATE audit SET resource_id = resource_id || char(0) || 'x' WHERE seq = 5;", AUDIT_LINE,
+     true},
+    {"an id as text", "UPDATE audit SET id = CAST(id AS TEXT) WHERE seq = 5;", AUDIT_LINE, true},
+    {"an empty id", "UPDATE audit SET user_id = zeroblob(0) WHERE seq = 5;", AUDIT_LINE},
     {"add at the end", COPY_OF("randomblob(16)", "41", "3"), AUDIT_LINE},
     {"cut the last", "DELETE FROM audit WHERE seq = 40;", AUDIT_END},
     {"cut the last ten", "DELETE FROM audit WHERE seq > 30;", AUDIT_END},
@@ -205,13 +214,14 @@ static const struct {
     {"the state of another workspace",
      "DELETE FROM audit; DELETE FROM audit_head; UPDATE audit_chain SET (lines, removed, head, "
      "base,"
-     " seal) = (SELECT lines, removed, head, base, seal FROM audit_chain WHERE lines = 0);",
+     " seal) = (SELECT lines, removed, head, base, seal FROM audit_chain WHERE lines = 0"
+     " LIMIT 1);",
      AUDIT_SEAL},
     {"another retention", "UPDATE audit_chain SET keep_days = 1;", AUDIT_SEAL},
     {"more chains", "UPDATE audit_chain SET chains = 2;", AUDIT_SEAL},
     {"a line of a chain that is none",
      "INSERT INTO audit SELECT workspace_id, randomblob(16), action, resource_type, resource_id,"
-     " key_id, user_id, request_id, address, details, hash, seq, 1 FROM audit WHERE seq = 3;",
+     " key_id, user_id, request_id, address, details, hash, seq, 99 FROM audit WHERE seq = 3;",
      AUDIT_SEAL},
     {"the last line in another chain", "UPDATE audit SET chain = 1 WHERE seq = 40;", AUDIT_END},
     {"no seal", "UPDATE audit_chain SET seal = NULL;", AUDIT_SEAL},
@@ -228,9 +238,18 @@ static const struct {
 static void
 disarm(struct scratch *s)
 {
-    EXPECT(RC_OK, run(s, "DROP TRIGGER audit_no_update; DROP TRIGGER audit_no_delete;"
-                         "DROP TRIGGER audit_chain_no_delete; DROP TRIGGER audit_head_no_update;"
-                         "DROP TRIGGER audit_head_no_delete"));
+    static const struct sql drop = {
+        .sqlite = "DROP TRIGGER audit_no_update; DROP TRIGGER audit_no_delete;"
+                  "DROP TRIGGER audit_chain_no_delete; DROP TRIGGER audit_head_no_update;"
+                  "DROP TRIGGER audit_head_no_delete",
+        /* what the attacks are written with */
+        .pg = "CREATE FUNCTION randomblob(n int) RETURNS bytea LANGUAGE sql AS $$ SELECT"
+              " substring(sha512(random()::text::bytea) FOR n) $$;"
+              "CREATE FUNCTION zeroblob(n int) RETURNS bytea LANGUAGE sql AS $$ SELECT"
+              " decode(repeat('00', n), 'hex') $$;",
+    };
+
+    EXPECT(RC_OK, db_script(s->conn, &drop, ERR));
 }
 
 static void
@@ -257,6 +276,8 @@ test_audit_attacks(void **state)
     for (size_t i = 0; i < ARRAY_LEN(attacks); i++) {
         struct audit_report report;
 
+        if (attacks[i].lite_only && !is_lite(s))
+            continue;
         EXPECT(RC_OK, db_savepoint(s->conn, ERR));
         if (run(s, attacks[i].sql))
             fail_msg("%s: %s", attacks[i].name, s->err.detail);
@@ -272,18 +293,22 @@ test_audit_attacks(void **state)
 static void
 test_audit_flips(void **state)
 {
-    static const char *const columns[] = {
-        "id",         "action",  "resource_type", "resource_id", "key_id", "user_id",
-        "request_id", "address", "details",       "hash",        "seq"};
+    static const char *const columns[][2] = {
+        {"id", "randomblob(16)"},     {"action", "'x'"},
+        {"resource_type", "'x'"},     {"resource_id", "'x'"},
+        {"key_id", "randomblob(16)"}, {"user_id", "randomblob(16)"},
+        {"request_id", "'x'"},        {"address", "'x'"},
+        {"details", "'x'"},           {"hash", "randomblob(32)"},
+        {"seq", "seq + 500"},         {"chain", "chain + 1"},
+    };
     struct scratch *s = *state;
     unsigned found = 0;
 
     fill_for_attack(s);
     for (int line = 1; line <= ATTACK_LINES; line++) {
         for (size_t i = 0; i < ARRAY_LEN(columns); i++) {
-            const char *sql =
-                mem_printf(s->pool, "UPDATE audit SET %s = %s WHERE seq = %d", columns[i],
-                           streq(columns[i], "seq") ? "seq + 500" : "randomblob(16)", line);
+            const char *sql = mem_printf(s->pool, "UPDATE audit SET %s = %s WHERE seq = %d",
+                                         columns[i][0], columns[i][1], line);
 
             EXPECT(RC_OK, db_savepoint(s->conn, ERR));
             EXPECT(RC_OK, run(s, sql));
@@ -387,7 +412,7 @@ test_audit_clock(void **state)
     append(s, WS, "create", "a");
     append(s, WS, "create", "a");
     append(s, WS, "create", "a");
-    EXPECT(RC_OK, run(s, "DROP TRIGGER audit_no_update"));
+    disarm(s);
     EXPECT(RC_OK, db_exec(s->conn, &(struct sql)SQL("UPDATE audit SET id = $1 WHERE seq = 2"),
                           DB_ARGS(db_id(&ahead)), NULL, ERR));
     assert_int_equal(verify(s, NULL).lines, 2); /* it comes second all the same */
