@@ -179,8 +179,8 @@ CREATE TABLE audit (
     address       TEXT COLLATE "C",
     details       TEXT COLLATE "C",
     hash          BYTEA NOT NULL,  -- SHA-256 over the row and the one before
-    chain         BIGINT NOT NULL,
     seq           BIGINT NOT NULL,  -- 1, 2, 3 … in a chain
+    chain         BIGINT NOT NULL,
     PRIMARY KEY (workspace_id, id)
 );
 CREATE INDEX audit_resource ON audit (workspace_id, resource_id, id);
