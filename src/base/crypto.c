@@ -239,14 +239,23 @@ crypto_unhex(const char *text, void *out, size_t len)
 }
 
 char *
-crypto_base64url(TALLOC_CTX *pool, const void *bytes, size_t len)
+crypto_base64(TALLOC_CTX *pool, const void *bytes, size_t len)
 {
     char *out = mem_zalloc(pool, (len + 2) / 3 * 4 + 1);
-    int n = EVP_EncodeBlock((unsigned char *)out, bytes, (int)len);
+
+    (void)EVP_EncodeBlock((unsigned char *)out, bytes, (int)len);
+    return out;
+}
+
+char *
+crypto_base64url(TALLOC_CTX *pool, const void *bytes, size_t len)
+{
+    char *out = crypto_base64(pool, bytes, len);
+    size_t n = strlen(out);
 
     while (n > 0 && out[n - 1] == '=')
         out[--n] = '\0';
-    for (int i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++) {
         if (out[i] == '+')
             out[i] = '-';
         else if (out[i] == '/')

@@ -57,6 +57,9 @@ void crypto_hex(const void *bytes, size_t len, char *out); /* 2 * len digits and
 /* Reads exactly 2 * len hexadecimal digits of either case; false when there is anything else. */
 bool crypto_unhex(const char *text, void *out, size_t len);
 
+/* The common alphabet, with padding (RFC 4648 §4). */
+char *crypto_base64(TALLOC_CTX *pool, const void *bytes, size_t len);
+
 char *crypto_base64url(TALLOC_CTX *pool, const void *bytes, size_t len);
 /* False for anything that crypto_base64url() would not have written. */
 bool crypto_unbase64url(TALLOC_CTX *pool, const char *text, uint8_t **ret, size_t *ret_len);

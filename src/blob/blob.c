@@ -3,6 +3,8 @@
 
 #include "blob/blob_driver.h"
 
+#define TTL_MAX_S 604800 /* of a signed request: that is how far Signature Version 4 goes */
+
 void
 blob_store_free(struct blob_store **store)
 {
@@ -21,6 +23,12 @@ unsigned
 blob_store_caps(const struct blob_store *store)
 {
     return store->driver->caps;
+}
+
+enum rc
+blob_store_identity(struct blob_store *store, uint8_t ret[BLOB_IDENTITY_LEN], struct err *err)
+{
+    return store->driver->identity(store, ret, err);
 }
 
 int64_t
@@ -124,6 +132,35 @@ blob_reader_size(const struct blob_reader *r)
     return r->size;
 }
 
+void
+blob_reader_expect(struct blob_reader *r, const uint8_t sha256[SHA256_LEN])
+{
+    sha256_free(&r->hash);
+    r->hash = sha256_new();
+    r->hashed = 0;
+    memcpy(r->expected, sha256, SHA256_LEN);
+}
+
+/* Takes what was read into the running hash, and compares that at the end of the blob. */
+static enum rc
+compare(struct blob_reader *r, int64_t offset, const void *bytes, size_t len, struct err *err)
+{
+    uint8_t sha256[SHA256_LEN];
+
+    if (offset > r->hashed)
+        sha256_free(&r->hash);
+    if (!r->hash || offset != r->hashed)
+        return RC_OK;
+    sha256_add(r->hash, bytes, len);
+    r->hashed += (int64_t)len;
+    if (r->hashed < r->size)
+        return RC_OK;
+    sha256_done(&r->hash, sha256);
+    if (crypto_equal(sha256, r->expected, SHA256_LEN))
+        return RC_OK;
+    return err_set(err, RC_IO, "the bytes of a blob are not those that were stored");
+}
+
 enum rc
 blob_read(struct blob_reader *r, int64_t offset, void *into, size_t room, size_t *ret_len,
           struct err *err)
@@ -138,6 +175,8 @@ blob_read(struct blob_reader *r, int64_t offset, void *into, size_t room, size_t
         len = (size_t)(r->size - offset);
     if (len > 0) {
         rc = r->store->driver->read(r, offset, into, len, err);
+        if (!rc)
+            rc = compare(r, offset, into, len, err);
         if (rc)
             return rc;
     }
@@ -164,8 +203,10 @@ blob_reader_fd(const struct blob_reader *r)
 void
 blob_reader_free(struct blob_reader **r)
 {
-    if (*r)
+    if (*r) {
+        sha256_free(&(*r)->hash);
         (*r)->store->driver->reader_free(*r);
+    }
     *r = NULL;
 }
 
@@ -198,4 +239,44 @@ blob_sweep_temporary(struct blob_store *store, int64_t older_than_ms, size_t *re
     if (!store->driver->sweep)
         return RC_OK;
     return store->driver->sweep(store, older_than_ms, ret_removed, err);
+}
+
+enum rc
+blob_presign_get(struct blob_store *store, TALLOC_CTX *pool, const struct blob_key *key,
+                 const struct blob_offer *offer, struct blob_presigned *ret, struct err *err)
+{
+    BUG_ON(key->workspace < 0 || offer->ttl_s < 1 || offer->ttl_s > TTL_MAX_S);
+    return store->driver->presign_get(store, pool, key, offer, ret, err);
+}
+
+enum rc
+blob_presign_put(struct blob_store *store, TALLOC_CTX *pool, const struct blob_key *upload,
+                 const struct blob_demand *demand, struct blob_presigned *ret, struct err *err)
+{
+    BUG_ON(upload->workspace < 0 || demand->ttl_s < 1 || demand->ttl_s > TTL_MAX_S);
+    return store->driver->presign_put(store, pool, upload, demand, ret, err);
+}
+
+enum rc
+blob_incoming_stat(struct blob_store *store, const struct blob_key *upload,
+                   struct blob_incoming *ret, struct err *err)
+{
+    BUG_ON(upload->workspace < 0);
+    return store->driver->incoming_stat(store, upload, ret, err);
+}
+
+enum rc
+blob_incoming_adopt(struct blob_store *store, const struct blob_key *upload,
+                    const struct blob_incoming *incoming, const struct blob_key *key,
+                    struct err *err)
+{
+    BUG_ON(upload->workspace < 0 || key->workspace < 0);
+    return store->driver->incoming_adopt(store, upload, incoming, key, err);
+}
+
+enum rc
+blob_incoming_remove(struct blob_store *store, const struct blob_key *upload, struct err *err)
+{
+    BUG_ON(upload->workspace < 0);
+    return store->driver->incoming_remove(store, upload, err);
 }

@@ -41,7 +41,10 @@ enum blob_caps {
     BLOB_DURABLE = 2, /* what was finished is still there after a crash */
     BLOB_REMOTE = 4,  /* calls wait for a network: none but blob_write() is for a thread that serves
                          many; reads are when blob_read_ready() says so */
+    BLOB_CAN_PRESIGN = 8, /* clients can send and get bytes past us: the part at the end of this */
 };
+
+#define BLOB_IDENTITY_LEN 16
 
 /*
  * Opens the store in the directory `dir`, which is made when its parent exists. The caller ends it
@@ -71,6 +74,14 @@ const char *blob_store_name(const struct blob_store *store);
 /* enum blob_caps, or'ed. */
 unsigned blob_store_caps(const struct blob_store *store);
 
+/*
+ * Who the store is: random bytes that are kept in it, made by the first call ever. So what belongs
+ * together can be told from what does not. Errors: STORAGE_FULL, UNAVAILABLE, IO (also when what is
+ * kept is no identity).
+ */
+MUST_CHECK enum rc blob_store_identity(struct blob_store *store, uint8_t ret[BLOB_IDENTITY_LEN],
+                                       struct err *err);
+
 /* Bytes that can still be written; INT64_MAX when there is no bound, 0 when it cannot be told. */
 int64_t blob_store_free_bytes(struct blob_store *store);
 
@@ -84,7 +95,7 @@ MUST_CHECK enum rc blob_write_open(struct blob_store *store, const struct blob_k
 
 /*
  * Appends all `len` bytes. After a failure the writer can only be freed; further calls return the
- * same code. Errors: STORAGE_FULL, IO.
+ * same code. Errors: STORAGE_FULL, UNAVAILABLE, IO.
  */
 MUST_CHECK enum rc blob_write(struct blob_writer *w, const void *bytes, size_t len,
                               struct err *err);
@@ -95,7 +106,8 @@ int64_t blob_writer_size(const struct blob_writer *w);
 /*
  * Makes the blob durable, then visible, and tells its size and SHA-256. Once only. On failure the
  * key does not exist and the writer can only be freed; with COMMIT_UNKNOWN (I5) it may be back
- * after a crash. Errors: CONFLICT (the key exists; its blob is untouched), STORAGE_FULL,
+ * after a crash, and with UNAVAILABLE of a remote store it may exist, or come to later: so a key
+ * that was tried is not used again, and what it may have left is an orphan. Errors: CONFLICT (the key exists; its blob is untouched), STORAGE_FULL,
  * UNAVAILABLE, IO, COMMIT_UNKNOWN.
  */
 MUST_CHECK enum rc blob_write_finish(struct blob_writer *w, struct blob_info *ret, struct err *err);
@@ -104,7 +116,7 @@ void blob_writer_free(struct blob_writer **w);
 
 /*
  * Opens a blob for reading; the caller ends *ret with blob_reader_free(). The reader stays good
- * when the blob is deleted meanwhile. Errors: NOT_FOUND, UNAVAILABLE, IO.
+ * when the blob is deleted meanwhile; in a remote store it may come to an IO error then. Errors: NOT_FOUND, UNAVAILABLE, IO.
  */
 MUST_CHECK enum rc blob_read_open(struct blob_store *store, const struct blob_key *key,
                                   struct blob_reader **ret, struct err *err);
@@ -113,10 +125,18 @@ int64_t blob_reader_size(const struct blob_reader *r);
 
 /*
  * Reads min(room, size - offset) bytes from `offset` (0 at and past the end) and says how many.
- * Never fewer: a blob that turns out shorter than its size is an error. Errors: IO.
+ * Never fewer: a blob that turns out shorter than its size is an error. Errors: IO, UNAVAILABLE (a
+ * remote store; the same may work later).
  */
 MUST_CHECK enum rc blob_read(struct blob_reader *r, int64_t offset, void *into, size_t room,
                              size_t *ret_len, struct err *err);
+
+/*
+ * Has the bytes compared with their SHA-256 as they are read in order from offset 0: what is read
+ * last is an IO error when they differ, so that no client takes them for whole. Reading that leaves
+ * something out is not compared, nor is what goes past blob_read().
+ */
+void blob_reader_expect(struct blob_reader *r, const uint8_t sha256[SHA256_LEN]);
 
 /* Called on another thread, once, with a lock of the store held: it only passes the word on. */
 typedef void blob_wake_fn(void *arg);
@@ -170,5 +190,78 @@ MUST_CHECK enum rc blob_each(struct blob_store *store, blob_visit_fn *visit,
  */
 MUST_CHECK enum rc blob_sweep_temporary(struct blob_store *store, int64_t older_than_ms,
                                         size_t *ret_removed, struct err *err);
+
+/*
+ * Clients that send and get bytes past us: with BLOB_CAN_PRESIGN; elsewhere these are not called.
+ *
+ * A client puts its bytes under an upload of ours, apart from all blobs, with a URL that we have
+ * signed. The bytes become a blob by blob_incoming_adopt(), which copies them within the store: what
+ * is put there later, as long as the URL is good, changes no blob. All calls may wait for a network.
+ */
+
+/* What goes with the bytes a client gets. */
+struct blob_offer {
+    int64_t ttl_s;           /* from 1 to 604,800 */
+    const char *media_type;  /* NULL: octets */
+    const char *disposition; /* NULL: none is said */
+};
+
+/* What the bytes have to be that a client puts; the store refuses others. */
+struct blob_demand {
+    int64_t ttl_s;
+    int64_t size;           /* -1: any */
+    const char *media_type; /* NULL: any */
+    const uint8_t *sha256;  /* NULL: any; of SHA256_LEN */
+};
+
+struct blob_header {
+    const char *name;
+    const char *value;
+};
+
+/* A request that a client may make. */
+struct blob_presigned {
+    const char *method;
+    const char *url;
+    struct blob_header headers[5]; /* that have to be sent as they are */
+    size_t n_headers;
+};
+
+struct blob_incoming {
+    int64_t size;
+    char etag[256]; /* of these bytes: others under the same upload have another */
+};
+
+/*
+ * A GET of the blob, or a PUT under an upload, which names something new: both have keys of the
+ * same form, and nothing else in common. The result is in `pool`. That the blob exists is not
+ * looked at. Errors: UNAVAILABLE (no credentials now).
+ */
+MUST_CHECK enum rc blob_presign_get(struct blob_store *store, TALLOC_CTX *pool,
+                                    const struct blob_key *key, const struct blob_offer *offer,
+                                    struct blob_presigned *ret, struct err *err);
+MUST_CHECK enum rc blob_presign_put(struct blob_store *store, TALLOC_CTX *pool,
+                                    const struct blob_key *upload, const struct blob_demand *demand,
+                                    struct blob_presigned *ret, struct err *err);
+
+/* What is there of an upload. Errors: NOT_FOUND (nothing has come), UNAVAILABLE, IO. */
+MUST_CHECK enum rc blob_incoming_stat(struct blob_store *store, const struct blob_key *upload,
+                                      struct blob_incoming *ret, struct err *err);
+
+/*
+ * Makes the bytes of an upload a blob; those that `incoming` told of, and no others. What is there
+ * of the upload stays. Errors: NOT_FOUND (the upload has nothing, or other bytes by now), CONFLICT
+ * (the key exists), STORAGE_FULL, UNAVAILABLE (as of blob_write_finish()), IO.
+ */
+MUST_CHECK enum rc blob_incoming_adopt(struct blob_store *store, const struct blob_key *upload,
+                                       const struct blob_incoming *incoming,
+                                       const struct blob_key *key, struct err *err);
+
+/*
+ * Removes what is there of an upload; nothing is fine too. As long as the URL is good more may come:
+ * blob_sweep_temporary() removes that, with all that is older. Errors: UNAVAILABLE, IO.
+ */
+MUST_CHECK enum rc blob_incoming_remove(struct blob_store *store, const struct blob_key *upload,
+                                        struct err *err);
 
 #endif

@@ -20,6 +20,9 @@ struct blob_driver {
     /* Required. Ends the store; it has no readers and writers left. */
     void (*store_free)(struct blob_store *store);
 
+    /* Required. As blob_store_identity(). */
+    enum rc (*identity)(struct blob_store *store, uint8_t ret[BLOB_IDENTITY_LEN], struct err *err);
+
     /* Required. As blob_store_free_bytes(). */
     int64_t (*free_bytes)(struct blob_store *store);
 
@@ -66,6 +69,21 @@ struct blob_driver {
     /* Optional: a driver without it leaves nothing temporary behind. *ret_removed is 0 before. */
     enum rc (*sweep)(struct blob_store *store, int64_t older_than_ms, size_t *ret_removed,
                      struct err *err);
+
+    /* Optional, all of them with BLOB_CAN_PRESIGN. As the functions of blob.h. */
+    enum rc (*presign_get)(struct blob_store *store, TALLOC_CTX *pool, const struct blob_key *key,
+                           const struct blob_offer *offer, struct blob_presigned *ret,
+                           struct err *err);
+    enum rc (*presign_put)(struct blob_store *store, TALLOC_CTX *pool,
+                           const struct blob_key *upload, const struct blob_demand *demand,
+                           struct blob_presigned *ret, struct err *err);
+    enum rc (*incoming_stat)(struct blob_store *store, const struct blob_key *upload,
+                             struct blob_incoming *ret, struct err *err);
+    enum rc (*incoming_adopt)(struct blob_store *store, const struct blob_key *upload,
+                              const struct blob_incoming *incoming, const struct blob_key *key,
+                              struct err *err);
+    enum rc (*incoming_remove)(struct blob_store *store, const struct blob_key *upload,
+                               struct err *err);
 };
 
 struct blob_store {
@@ -83,6 +101,9 @@ struct blob_writer {
 struct blob_reader {
     struct blob_store *store;
     int64_t size;
+    struct sha256 *hash; /* NULL when nothing is compared */
+    int64_t hashed;      /* bytes */
+    uint8_t expected[SHA256_LEN];
 };
 
 /*

@@ -466,6 +466,104 @@ sweeping_a_live_store_is_harmless(void **state)
     check_bytes(s->store, &key, "live", 4);
 }
 
+static void
+compares_with_the_hash(void **state)
+{
+    struct subject *s = *state;
+    struct blob_key key = new_key();
+    SCOPED(blob_reader) r = NULL;
+    uint8_t sha256[SHA256_LEN];
+    struct err err;
+    char got[16];
+    size_t n = 99;
+
+    assert_int_equal(put(s->store, &key, "0123456789", 10), RC_OK);
+    assert_int_equal(blob_read_open(s->store, &key, &r, &err), RC_OK);
+    crypto_sha256("0123456789", 10, sha256);
+    blob_reader_expect(r, sha256);
+    assert_int_equal(blob_read(r, 0, got, 4, &n, &err), RC_OK);
+    assert_int_equal(blob_read(r, 4, got, 16, &n, &err), RC_OK);
+    assert_int_equal(n, 6);
+    crypto_sha256("012345678?", 10, sha256);
+    blob_reader_expect(r, sha256);
+    assert_int_equal(blob_read(r, 0, got, 4, &n, &err), RC_OK);
+    assert_int_equal(blob_read(r, 2, got, 2, &n, &err), RC_OK); /* again: not counted twice */
+    assert_int_equal(blob_read(r, 4, got, 16, &n, &err), RC_IO);
+    /* a part alone cannot be compared */
+    blob_reader_expect(r, sha256);
+    assert_int_equal(blob_read(r, 4, got, 16, &n, &err), RC_OK);
+    assert_int_equal(blob_read(r, 0, got, 10, &n, &err), RC_OK);
+}
+
+struct waiter {
+    pthread_mutex_t lock;
+    pthread_cond_t woken;
+    bool ready;
+};
+
+static void
+wake_waiter(void *arg)
+{
+    struct waiter *w = arg;
+
+    pthread_mutex_lock(&w->lock);
+    w->ready = true;
+    (void)pthread_cond_signal(&w->woken);
+    pthread_mutex_unlock(&w->lock);
+}
+
+static void
+tells_when_it_is_ready(void **state)
+{
+    SCOPED_POOL(pool);
+    struct subject *s = *state;
+    const size_t size = (size_t)MIB(3) + 7;
+    uint8_t *bytes = pattern(pool, size), *got = mem_zalloc(pool, size);
+    struct waiter w = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false};
+    struct blob_key key = new_key();
+    SCOPED(blob_reader) r = NULL;
+    struct blob_info info;
+    struct err err;
+
+    put_in_chunks(s->store, &key, bytes, size, &info);
+    assert_int_equal(blob_read_open(s->store, &key, &r, &err), RC_OK);
+    for (size_t at = 0, n = 0; at < size; at += n) {
+        w.ready = false;
+        if (!blob_read_ready(r, (int64_t)at, wake_waiter, &w)) {
+            pthread_mutex_lock(&w.lock);
+            while (!w.ready)
+                pthread_cond_wait(&w.woken, &w.lock);
+            pthread_mutex_unlock(&w.lock);
+        }
+        assert_int_equal(blob_read(r, (int64_t)at, got + at, 100000, &n, &err), RC_OK);
+    }
+    assert_int_equal(memcmp(got, bytes, size), 0);
+    assert_true(blob_read_ready(r, (int64_t)size, wake_waiter, &w));
+    /* one that is freed while it waits is not told */
+    (void)!blob_read_ready(r, MIB(1), wake_waiter, &w);
+}
+
+static void
+has_an_identity(void **state)
+{
+    struct subject *s = *state;
+    uint8_t first[BLOB_IDENTITY_LEN] = {0}, again[BLOB_IDENTITY_LEN] = {1};
+    const uint8_t none[BLOB_IDENTITY_LEN] = {0};
+    struct err err;
+
+    assert_int_equal(blob_store_identity(s->store, first, &err), RC_OK);
+    assert_int_equal(blob_store_identity(s->store, again, &err), RC_OK);
+    assert_memory_equal(first, again, sizeof(first));
+    assert_memory_not_equal(first, none, sizeof(first));
+    if (!(blob_store_caps(s->store) & BLOB_DURABLE))
+        return;
+    blob_store_free(&s->store);
+    assert_int_equal(s->open(s->dir, &s->store, &err), RC_OK);
+    assert_int_equal(blob_store_identity(s->store, again, &err), RC_OK);
+    assert_memory_equal(first, again, sizeof(first));
+    assert_int_equal(count_all(s->store), 0);
+}
+
 struct swarm {
     struct blob_store *store;
     const struct blob_key *shared; /* all threads try to write this one */
@@ -547,6 +645,9 @@ static const struct CMUnitTest every_driver[] = {
     cmocka_unit_test_setup_teardown(hashes_what_comes_in_chunks, set_up, tear_down),
     cmocka_unit_test_setup_teardown(reads_from_any_offset, set_up, tear_down),
     cmocka_unit_test_setup_teardown(lends_a_descriptor, set_up, tear_down),
+    cmocka_unit_test_setup_teardown(compares_with_the_hash, set_up, tear_down),
+    cmocka_unit_test_setup_teardown(tells_when_it_is_ready, set_up, tear_down),
+    cmocka_unit_test_setup_teardown(has_an_identity, set_up, tear_down),
     cmocka_unit_test_setup_teardown(walks_all_blobs, set_up, tear_down),
     cmocka_unit_test_setup_teardown(sweeping_a_live_store_is_harmless, set_up, tear_down),
     cmocka_unit_test_setup_teardown(many_threads_write, set_up, tear_down),

@@ -218,6 +218,12 @@ fault_sweep(struct blob_store *base, int64_t older_than_ms, size_t *ret_removed,
                                          ret_removed, err);
 }
 
+static enum rc
+fault_identity(struct blob_store *base, uint8_t ret[BLOB_IDENTITY_LEN], struct err *err)
+{
+    return blob_store_identity(((struct fault_store *)base)->inner, ret, err);
+}
+
 static int64_t
 fault_free_bytes(struct blob_store *base)
 {
@@ -238,6 +244,7 @@ static const struct blob_driver fault_driver = {
     .name = "fault",
     .caps = 0, /* as those of the wrapped store */
     .store_free = fault_store_free,
+    .identity = fault_identity,
     .free_bytes = fault_free_bytes,
     .write_open = fault_write_open,
     .write = fault_write,
@@ -261,7 +268,7 @@ blob_store_open_fault(struct blob_store *inner, const struct blob_fault *plan,
 
     (void)err;
     st->driver = fault_driver;
-    st->driver.caps = blob_store_caps(inner);
+    st->driver.caps = blob_store_caps(inner) & ~(unsigned)BLOB_CAN_PRESIGN;
     st->base.driver = &st->driver;
     st->inner = inner;
     st->plan = *plan;

@@ -40,7 +40,7 @@ struct blob_fault {
 
 /*
  * Wraps `inner`, which belongs to *ret from now on and is freed with it. Its name is "fault", its
- * capabilities are those of `inner`. Never fails.
+ * capabilities are those of `inner` but for presigning. Never fails.
  */
 MUST_CHECK enum rc blob_store_open_fault(struct blob_store *inner, const struct blob_fault *plan,
                                          struct blob_store **ret, struct err *err);

@@ -4,6 +4,7 @@
  *
  *   objects/ab/cd/…   a blob (blob/name.h)
  *   tmp/<32 hex>      being written
+ *   store-id          who this store is
  *
  *  I1  A file in objects/ is complete and on disk before it has that name; no call can replace it.
  *  I2  A directory whose bit is set in known_middles (ab) or known_leaves (ab/cd) is itself on
@@ -179,9 +180,8 @@ leaf_make(struct fs_store *st, const struct blob_key *key, int *ret, struct err 
 
 /* --- writing --- */
 
-/* Gives a file without a name one, which must be new. */
-static int
-link_anonymous(int fd, int dir, const char *name)
+int
+fs_link_anonymous(int fd, int dir, const char *name)
 {
     char path[32];
 
@@ -189,9 +189,8 @@ link_anonymous(int fd, int dir, const char *name)
     return linkat(AT_FDCWD, path, dir, name, AT_SYMLINK_FOLLOW);
 }
 
-/* A new file to write: without a name, or `tmp` is set to its name in tmp/. -1 with errno. */
-static int
-temporary_open(struct fs_store *st, bool anonymous, char tmp[ID_HEX + 1])
+int
+fs_temporary_open(struct fs_store *st, bool anonymous, char tmp[ID_HEX + 1])
 {
     int fd;
 
@@ -215,7 +214,7 @@ fs_write_open(struct blob_store *base, const struct blob_key *key, struct blob_w
     int fd;
 
     (void)key;
-    fd = temporary_open(st, st->anonymous, tmp);
+    fd = fs_temporary_open(st, st->anonymous, tmp);
     if (fd < 0)
         return fs_fail(err, "making a temporary file");
     CRASH_POINT("blob.after-open");
@@ -262,7 +261,7 @@ publish(struct fs_store *st, struct fs_writer *w, int dir, const char *name, str
     if (w->tmp[0])
         failed = renameat2(st->tmp, w->tmp, dir, name, RENAME_NOREPLACE);
     else
-        failed = link_anonymous(fd, dir, name);
+        failed = fs_link_anonymous(fd, dir, name);
     if (failed && errno == EEXIST)
         return err_set(err, RC_CONFLICT, "blob %s exists", name);
     if (failed)
@@ -467,6 +466,7 @@ static const struct blob_driver fs_driver = {
     .name = "fs",
     .caps = BLOB_HAS_FD | BLOB_DURABLE,
     .store_free = fs_store_free,
+    .identity = fs_identity,
     .free_bytes = fs_free_bytes,
     .write_open = fs_write_open,
     .write = fs_write,
@@ -519,14 +519,14 @@ probe(struct fs_store *st, bool anonymous)
 {
     char tmp[ID_HEX + 1];
     char name[ID_HEX + 1];
-    SCOPED_FD fd = temporary_open(st, anonymous, tmp);
+    SCOPED_FD fd = fs_temporary_open(st, anonymous, tmp);
     int failed;
 
     if (fd < 0)
         return false;
     tmp_name(name);
     if (anonymous)
-        failed = link_anonymous(fd, st->tmp, name);
+        failed = fs_link_anonymous(fd, st->tmp, name);
     else
         failed = renameat2(st->tmp, tmp, st->tmp, name, RENAME_NOREPLACE);
     if (failed && tmp[0])

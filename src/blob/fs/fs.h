@@ -39,7 +39,14 @@ fd_close(int *fd)
 /* The error for a failed system call, from errno. */
 enum rc fs_fail(struct err *err, const char *what);
 
-/* The driver's slots that list directories. */
+/* A new file to write: without a name, or `tmp` is set to its name in tmp/. -1 with errno. */
+int fs_temporary_open(struct fs_store *st, bool anonymous, char tmp[ID_HEX + 1]);
+
+/* Gives a file without a name one, which must be new. -1 with errno. */
+int fs_link_anonymous(int fd, int dir, const char *name);
+
+/* The driver's slots that are not in fs.c. */
+enum rc fs_identity(struct blob_store *store, uint8_t ret[BLOB_IDENTITY_LEN], struct err *err);
 enum rc fs_each(struct blob_store *store, blob_visit_fn *visit, blob_stranger_fn *stranger,
                 void *arg, struct err *err);
 enum rc fs_sweep(struct blob_store *store, int64_t older_than_ms, size_t *ret_removed,

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/rand.h"
 #include "blob/blob_driver.h"
 
 #define BUCKETS 4096
@@ -26,6 +27,7 @@ struct mem_blob {
 
 struct mem_store {
     struct blob_store base;
+    uint8_t identity[BLOB_IDENTITY_LEN];
     pthread_mutex_t lock;
     size_t count;
     struct mem_blob *buckets[BUCKETS];
@@ -251,6 +253,14 @@ mem_each(struct blob_store *base, blob_visit_fn *visit, blob_stranger_fn *strang
     return rc;
 }
 
+static enum rc
+mem_identity(struct blob_store *base, uint8_t ret[BLOB_IDENTITY_LEN], struct err *err)
+{
+    (void)err;
+    memcpy(ret, ((struct mem_store *)base)->identity, BLOB_IDENTITY_LEN);
+    return RC_OK;
+}
+
 static int64_t
 mem_free_bytes(struct blob_store *base)
 {
@@ -279,6 +289,7 @@ static const struct blob_driver mem_driver = {
     .name = "mem",
     .caps = 0,
     .store_free = mem_store_free,
+    .identity = mem_identity,
     .free_bytes = mem_free_bytes,
     .write_open = mem_write_open,
     .write = mem_write,
@@ -299,6 +310,7 @@ blob_store_open_mem(struct blob_store **ret, struct err *err)
 
     (void)err;
     st->base.driver = &mem_driver;
+    rand_bytes(st->identity, sizeof(st->identity));
     BUG_ON(pthread_mutex_init(&st->lock, NULL));
     *ret = &st->base;
     return RC_OK;

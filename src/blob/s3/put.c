@@ -32,13 +32,14 @@ s3_is_etag(const char *etag)
     return *etag && strcspn(etag, "<>&\r\n") == strlen(etag);
 }
 
-/* What stands under the key: ours and whole, or why not. */
-static enum rc
-look(const struct s3_target *t, int64_t size, int64_t deadline_ms, struct err *err)
+enum rc
+s3_look(const struct s3_target *t, int64_t size, int64_t deadline_ms, struct err *err)
 {
     struct http_answer answer;
     enum rc rc = s3_head(t->st, t->key, deadline_ms, true, &answer, err);
 
+    if (rc == RC_NOT_FOUND)
+        return err_set(err, RC_UNAVAILABLE, "%s is not there after it was made", t->key);
     if (rc)
         return rc;
     if (!streq(answer.writer, t->writer))
@@ -49,9 +50,8 @@ look(const struct s3_target *t, int64_t size, int64_t deadline_ms, struct err *e
                    (long long)answer.declared, (long long)size);
 }
 
-/* A store without If-None-Match: what exists has to be seen before. */
-static enum rc
-check_free(const struct s3_target *t, int64_t deadline_ms, struct err *err)
+enum rc
+s3_check_free(const struct s3_target *t, int64_t deadline_ms, struct err *err)
 {
     struct http_answer answer;
     enum rc rc = s3_head(t->st, t->key, deadline_ms, false, &answer, err);
@@ -69,7 +69,7 @@ put_once(const struct s3_target *t, const struct http_body *body, const char *sh
     enum rc rc = RC_OK;
 
     if (atomic_load(&t->st->client.plain))
-        rc = check_free(t, deadline_ms, err);
+        rc = s3_check_free(t, deadline_ms, err);
     else
         s3_call_header(&c, "if-none-match", "*");
     s3_call_header(&c, "content-type", "application/octet-stream");
@@ -90,13 +90,11 @@ s3_put(const struct s3_target *t, const struct http_body *body, const char *sha2
         rc = put_once(t, body, sha256, deadline_ms, err);
         if (rc)
             return rc;
-        rc = look(t, body->len, deadline_ms, err);
+        rc = s3_look(t, body->len, deadline_ms, err);
         if (!rc || rc == RC_CONFLICT)
             return rc;
     }
-    return rc == RC_NOT_FOUND
-               ? err_set(err, RC_UNAVAILABLE, "%s is not there after it was stored", t->key)
-               : rc;
+    return rc;
 }
 
 enum rc
@@ -166,12 +164,12 @@ s3_upload_complete(const struct s3_target *t, const char *id, const char *const 
     buf_init(&parts, pool, PARTS_TEXT_MAX);
     list_parts(&parts, etags, n);
     for (int i = 0; i < CALL_TRIES; i++) {
-        rc = check_free(t, deadline_ms, err);
+        rc = s3_check_free(t, deadline_ms, err);
         if (!rc)
             rc = complete_once(t, id, &parts, deadline_ms, err);
         if (rc)
             return rc;
-        rc = look(t, size, deadline_ms, err);
+        rc = s3_look(t, size, deadline_ms, err);
         if (!rc || rc == RC_CONFLICT)
             return rc;
     }

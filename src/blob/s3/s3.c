@@ -3,7 +3,7 @@
  * s3: blobs as objects of a bucket.
  *
  *   PREFIX/objects/ab/cd/…                           a blob (blob/name.h)
- *   PREFIX/incoming/<16 hex of the workspace>/<32 hex of the id>   put there by a client
+ *   PREFIX/incoming/<16 hex of the workspace>-<32 hex of the upload's id>   put by a client
  *   PREFIX/dossier-store                             who this store is
  *
  *  I1  What was acknowledged has been seen: an object after it was made (put.c), its absence after
@@ -153,8 +153,9 @@ s3_store_free(struct blob_store *base)
 
 static const struct blob_driver s3_driver = {
     .name = "s3",
-    .caps = BLOB_DURABLE | BLOB_REMOTE,
+    .caps = BLOB_DURABLE | BLOB_REMOTE | BLOB_CAN_PRESIGN,
     .store_free = s3_store_free,
+    .identity = s3_identity,
     .free_bytes = s3_free_bytes,
     .write_open = s3_write_open,
     .write = s3_write,
@@ -168,6 +169,11 @@ static const struct blob_driver s3_driver = {
     .remove = s3_remove,
     .each = s3_each,
     .sweep = s3_sweep,
+    .presign_get = s3_presign_get,
+    .presign_put = s3_presign_put,
+    .incoming_stat = s3_incoming_stat,
+    .incoming_adopt = s3_incoming_adopt,
+    .incoming_remove = s3_incoming_remove,
 };
 
 /* --- opening --- */

@@ -65,6 +65,16 @@ void s3_target_init(struct s3_target *t, struct s3_store *st, const char *key);
 MUST_CHECK enum rc s3_put(const struct s3_target *t, const struct http_body *body,
                           const char *sha256, int64_t deadline_ms, struct err *err);
 
+/* What stands under the key: ours and whole, or CONFLICT or UNAVAILABLE. */
+MUST_CHECK enum rc s3_look(const struct s3_target *t, int64_t size, int64_t deadline_ms,
+                           struct err *err);
+
+/*
+ * For requests that know no If-None-Match: that nothing of another stands there is seen before.
+ * Errors: CONFLICT, UNAVAILABLE.
+ */
+MUST_CHECK enum rc s3_check_free(const struct s3_target *t, int64_t deadline_ms, struct err *err);
+
 /* Begins an upload in parts; *ret_id is in `pool`. */
 MUST_CHECK enum rc s3_upload_begin(const struct s3_target *t, TALLOC_CTX *pool, const char **ret_id,
                                    struct err *err);
@@ -97,5 +107,19 @@ enum rc s3_each(struct blob_store *store, blob_visit_fn *visit, blob_stranger_fn
                 void *arg, struct err *err);
 enum rc s3_sweep(struct blob_store *store, int64_t older_than_ms, size_t *ret_removed,
                  struct err *err);
+
+enum rc s3_identity(struct blob_store *store, uint8_t ret[BLOB_IDENTITY_LEN], struct err *err);
+enum rc s3_presign_get(struct blob_store *store, TALLOC_CTX *pool, const struct blob_key *key,
+                       const struct blob_offer *offer, struct blob_presigned *ret, struct err *err);
+enum rc s3_presign_put(struct blob_store *store, TALLOC_CTX *pool, const struct blob_key *upload,
+                       const struct blob_demand *demand, struct blob_presigned *ret,
+                       struct err *err);
+enum rc s3_incoming_stat(struct blob_store *store, const struct blob_key *upload,
+                         struct blob_incoming *ret, struct err *err);
+enum rc s3_incoming_adopt(struct blob_store *store, const struct blob_key *upload,
+                          const struct blob_incoming *incoming, const struct blob_key *key,
+                          struct err *err);
+enum rc s3_incoming_remove(struct blob_store *store, const struct blob_key *upload,
+                           struct err *err);
 
 #endif
