@@ -11,6 +11,10 @@
 #include "http/service.h"
 #include "store/document.h"
 
+/* route.look_for_bytes */
+typedef enum rc look_fn(struct request *rq, struct err *err);
+
+look_fn api_document_create_look, api_document_get_look;
 handler_fn api_document_create, api_document_get, api_document_list, api_document_update,
     api_document_delete;
 handler_fn api_link_create, api_link_list, api_link_delete;

@@ -3,7 +3,9 @@
 #include "api/api.h"
 #include "api/rules.h"
 #include "base/js.h"
+#include "core/arrival.h"
 #include "core/library.h"
+#include "http/disposition.h"
 #include "store/link.h"
 
 #define SIZE_MAX_JSON ((int64_t)1 << 53)
@@ -131,6 +133,15 @@ api_document_json(const struct request *rq, const struct document *d)
     return j;
 }
 
+/* What a record that is about to be made may find at its path. */
+enum rc
+api_document_create_look(struct request *rq, struct err *err)
+{
+    const struct document_in *in = rq->body;
+
+    return arrival_look(rq->app, rq->pool, &rq->caller.workspace, in->storage_path.text, err);
+}
+
 enum rc
 api_document_create(struct request *rq, struct tx *tx, struct reply *rp, struct err *err)
 {
@@ -178,8 +189,24 @@ set_links(const struct request *rq, struct tx *tx, const struct document *d, jso
     return rc;
 }
 
-static void
-set_download(const struct request *rq, const struct document *d, json_t *j)
+/* A URL of the store itself. */
+static enum rc
+url_of_store(const struct request *rq, const struct document *d, const char **ret, struct err *err)
+{
+    const struct blob_key key = {rq->caller.workspace.number, d->blob_id};
+    const struct blob_offer offer = {.ttl_s = rq->app->settings.url_life_ms / 1000,
+                                     .media_type = media_type_served(d->mime_type),
+                                     .disposition = disposition_attachment(rq->pool, d->name)};
+    struct blob_presigned url;
+    enum rc rc = blob_presign_get(rq->app->blobs, rq->pool, &key, &offer, &url, err);
+
+    if (!rc)
+        *ret = url.url;
+    return rc;
+}
+
+static enum rc
+set_download(const struct request *rq, const struct document *d, json_t *j, struct err *err)
 {
     struct download_token t = {
         .workspace = rq->caller.workspace.number,
@@ -187,12 +214,48 @@ set_download(const struct request *rq, const struct document *d, json_t *j)
         /* in whole seconds, as it is shown */
         .expires_ms = (rq->now_ms + rq->app->settings.url_life_ms) / 1000 * 1000,
     };
-    const char *url = d->has_blob ? api_signed_url(rq, "download",
-                                                   signing_download(rq->pool, &rq->app->secret, &t))
-                                  : NULL;
+    const char *url = NULL;
+    enum rc rc = RC_OK;
 
+    if (d->has_blob && rq->app->settings.direct_urls)
+        rc = url_of_store(rq, d, &url, err);
+    else if (d->has_blob)
+        url = api_signed_url(rq, "download", signing_download(rq->pool, &rq->app->secret, &t));
     js_set(j, "download_url", js_text(url));
     js_set(j, "download_url_expires_at", js_time(url ? t.expires_ms : -1));
+    return rc;
+}
+
+struct look {
+    const struct request *rq;
+    struct id id;
+    struct document d;
+};
+
+static enum rc
+read_record(struct tx *tx, void *arg, struct err *err)
+{
+    struct look *l = arg;
+
+    return document_read(tx, l->rq->caller.workspace.number, &l->id, &l->d, err);
+}
+
+/* Bytes that a record waits for may have come. Who may not see it learns so from the handler. */
+enum rc
+api_document_get_look(struct request *rq, struct err *err)
+{
+    struct look l = {.rq = rq};
+    enum rc rc = api_path_id(rq, 0, ID_DOCUMENT, &l.id, err);
+
+    if (!rc)
+        rc = engine_read(rq->app->engine, rq->pool, read_record, &l, err);
+    if (rc == RC_NOT_FOUND || (!rc && l.d.has_blob))
+        return RC_OK;
+    if (rc)
+        return rc;
+    rc = arrival_look(rq->app, rq->pool, &rq->caller.workspace, l.d.storage_path, err);
+    /* that the workspace is full, or another came first, is no matter of who reads */
+    return rc == RC_QUOTA || rc == RC_STORAGE_CONFLICT ? RC_OK : rc;
 }
 
 enum rc
@@ -213,7 +276,7 @@ api_document_get(struct request *rq, struct tx *tx, struct reply *rp, struct err
     reply_data(rp, 200, j);
     rc = set_links(rq, tx, &d, j, err);
     if (!rc && value_number(&q->download, 1))
-        set_download(rq, &d, j);
+        rc = set_download(rq, &d, j, err);
     return rc;
 }
 

@@ -7,6 +7,7 @@
 #include "core/library.h"
 #include "http/disposition.h"
 #include "http/range.h"
+#include "store/incoming.h"
 
 #define CLOCKS_DIFFER_MS 60000 /* a clock that is put right by less does no harm */
 
@@ -61,6 +62,48 @@ const struct field upload_url_body[] = {
 };
 const size_t upload_url_body_size = sizeof(struct upload_url_in);
 
+/* A URL of this server. */
+static enum rc
+ask_us(const struct request *rq, const struct upload_token *t, const char **ret_url,
+       json_t **ret_headers)
+{
+    *ret_headers = json_object();
+    if (t->mime_type)
+        js_set(*ret_headers, "Content-Type", js_text(t->mime_type));
+    *ret_url = api_signed_url(rq, "upload", signing_upload(rq->pool, &rq->app->secret, t));
+    return RC_OK;
+}
+
+/* One of the store itself, which takes no bytes but those that were declared. */
+static enum rc
+ask_store(const struct request *rq, struct tx *tx, const struct upload_token *t,
+          const char **ret_url, json_t **ret_headers, struct err *err)
+{
+    const struct blob_key key = {t->workspace, t->id};
+    const struct blob_demand demand = {.ttl_s = rq->app->settings.url_life_ms / 1000,
+                                       .size = t->size_bytes,
+                                       .media_type = t->mime_type,
+                                       .sha256 = t->has_sha256 ? t->sha256 : NULL};
+    struct incoming in = {.workspace = t->workspace,
+                          .storage_path = t->storage_path,
+                          .upload_id = t->id,
+                          .has_sha256 = t->has_sha256,
+                          .expires_ms = t->expires_ms,
+                          .key_id = t->key_id,
+                          .user_id = t->user_id};
+    struct blob_presigned url;
+    enum rc rc = blob_presign_put(rq->app->blobs, rq->pool, &key, &demand, &url, err);
+
+    if (rc)
+        return rc;
+    memcpy(in.sha256, t->sha256, SHA256_LEN);
+    *ret_url = url.url;
+    *ret_headers = json_object();
+    for (size_t i = 0; i < url.n_headers; i++)
+        js_set(*ret_headers, url.headers[i].name, js_text(url.headers[i].value));
+    return incoming_insert(tx, &in, err);
+}
+
 enum rc
 api_upload_url_create(struct request *rq, struct tx *tx, struct reply *rp, struct err *err)
 {
@@ -76,8 +119,9 @@ api_upload_url_create(struct request *rq, struct tx *tx, struct reply *rp, struc
         .mime_type = in->mime_type.text,
         .storage_path = in->storage_path.text,
     };
-    json_t *data, *headers;
-
+    json_t *data, *headers = NULL;
+    const char *url;
+    enum rc rc;
     if (t.has_sha256)
         BUG_ON(!crypto_unhex(in->sha256.text, t.sha256, SHA256_LEN));
     if (t.size_bytes > rq->app->settings.max_upload_file)
@@ -85,12 +129,12 @@ api_upload_url_create(struct request *rq, struct tx *tx, struct reply *rp, struc
     if (!t.storage_path)
         t.storage_path =
             library_make_path(rq->pool, &rq->caller, &t.id, in->name.text, in->mime_type.text);
-    headers = json_object();
-    if (t.mime_type)
-        js_set(headers, "Content-Type", js_text(t.mime_type));
+    rc = rq->app->settings.direct_urls ? ask_store(rq, tx, &t, &url, &headers, err)
+                                       : ask_us(rq, &t, &url, &headers);
+    if (rc)
+        return rc;
     data = json_object();
-    js_set(data, "upload_url",
-           js_text(api_signed_url(rq, "upload", signing_upload(rq->pool, &rq->app->secret, &t))));
+    js_set(data, "upload_url", js_text(url));
     js_set(data, "method", js_text("PUT"));
     js_set(data, "headers", headers);
     js_set(data, "storage_path", js_text(t.storage_path));
@@ -364,7 +408,11 @@ api_signed_download(struct request *rq, struct tx *tx, struct reply *rp, struct 
         return rc;
     if (!d.has_blob)
         return err_set(err, RC_NOT_FOUND, "no bytes");
-    crypto_hex(d.sha256, SHA256_LEN, hex);
+    /* bytes never change under their id, so that serves as well */
+    if (sha256_known(d.sha256))
+        crypto_hex(d.sha256, SHA256_LEN, hex);
+    else
+        crypto_hex(d.blob_id.b, sizeof(d.blob_id), hex);
     etag = mem_printf(rq->pool, "\"%s\"", hex);
     if (if_none_match && etag_list_matches(if_none_match, etag)) {
         reply_header(rp, "ETag", etag);

@@ -49,6 +49,16 @@ sha256_free(struct sha256 **s)
     *s = NULL;
 }
 
+bool
+sha256_known(const uint8_t hash[SHA256_LEN])
+{
+    uint8_t any = 0;
+
+    for (size_t i = 0; i < SHA256_LEN; i++)
+        any |= hash[i];
+    return any != 0;
+}
+
 void
 crypto_sha256(const void *bytes, size_t len, uint8_t out[SHA256_LEN])
 {

@@ -23,6 +23,9 @@ void sha256_add(struct sha256 *s, const void *bytes, size_t len);
 void sha256_done(struct sha256 **s, uint8_t out[SHA256_LEN]);
 void sha256_free(struct sha256 **s);
 
+/* All zero stands for a hash that is not known. */
+bool sha256_known(const uint8_t hash[SHA256_LEN]);
+
 void crypto_sha256(const void *bytes, size_t len, uint8_t out[SHA256_LEN]);
 void crypto_hmac(const uint8_t key[SHA256_LEN], const void *bytes, size_t len,
                  uint8_t out[SHA256_LEN]);

@@ -15,6 +15,7 @@
 #include "cmd/engines.h"
 #include "http/service.h"
 #include "store/audit_turn.h"
+#include "store/blob_home.h"
 #include "store/census.h"
 #include "store/schema.h"
 
@@ -162,6 +163,7 @@ fill_settings(const struct conf *c, struct settings *s)
     s->tiers[TIER_STANDARD] = (struct tier_limits){standard->number, standard->second};
     s->tiers[TIER_HIGH] = (struct tier_limits){high->number, high->second};
     s->cors_origin = conf_text(c, CONF_CORS_ORIGIN);
+    s->direct_urls = conf_flag(c, CONF_DIRECT_URLS);
 }
 
 /*
@@ -294,6 +296,88 @@ on_full(void *arg)
     return ballast_drop(home->app.ballast);
 }
 
+struct identity {
+    struct id is; /* of the store that was opened */
+    bool fresh;   /* the database knew none, and knows this one now */
+};
+
+static enum rc
+compare_identity(struct tx *tx, void *arg, struct err *err)
+{
+    struct identity *identity = arg;
+    struct id noted;
+    enum rc rc = blob_home_read(tx, &noted, err);
+
+    identity->fresh = rc == RC_NOT_FOUND;
+    if (identity->fresh)
+        return RC_OK;
+    if (!rc && !id_equal(&noted, &identity->is))
+        rc = err_set(err, RC_INVALID,
+                     "--blobs is not the store that this database's bytes are in; give the one "
+                     "that it was made with");
+    return rc;
+}
+
+static enum rc
+found_one(void *arg, const struct blob_key *key, int64_t size, int64_t mtime_ms, struct err *err)
+{
+    (void)arg;
+    (void)key;
+    (void)size;
+    (void)mtime_ms;
+    return err_set(err, RC_CONFLICT, "a blob");
+}
+
+static enum rc
+run_once(struct home *home, bool write, enum rc (*fn)(struct tx *tx, void *arg, struct err *err),
+         void *arg, struct err *err)
+{
+    SCOPED_POOL(pool);
+    SCOPED(db_conn) conn = NULL;
+    struct tx tx = {.pool = pool, .now_ms = clock_wall_ms()};
+    enum rc rc = db_connect(home->app.db, write ? DB_WRITER : DB_READER, &conn, err);
+
+    if (rc)
+        return rc;
+    tx.conn = conn;
+    rc = write ? db_begin_write(conn, err) : db_begin_read(conn, err);
+    if (!rc)
+        rc = fn(&tx, arg, err);
+    if (!rc && write)
+        return db_commit(conn, err);
+    db_rollback(conn);
+    return rc;
+}
+
+static enum rc
+note_identity(struct tx *tx, void *arg, struct err *err)
+{
+    struct identity *identity = arg;
+
+    return blob_home_note(tx, &identity->is, err);
+}
+
+/* Rows and bytes belong together: see store/blob_home.h. */
+static enum rc
+check_bytes(struct home *home, struct err *err)
+{
+    struct identity identity = {.fresh = false};
+    enum rc rc = blob_store_identity(home->app.blobs, identity.is.b, err);
+
+    if (!rc)
+        rc = run_once(home, false, compare_identity, &identity, err);
+    if (rc || !identity.fresh)
+        return rc;
+    /* a new database beside the bytes of another would have them all swept */
+    if (home->schema_from == 0)
+        rc = blob_each(home->app.blobs, found_one, NULL, NULL, err);
+    if (rc == RC_CONFLICT)
+        return err_set(err, RC_INVALID,
+                       "--blobs holds bytes already and --database is new: give the database that "
+                       "they belong to, or an empty store");
+    return rc ? rc : run_once(home, true, note_identity, &identity, err);
+}
+
 static enum rc
 open_rest(struct home *home, const struct conf *conf, struct err *err)
 {
@@ -319,6 +403,12 @@ open_rest(struct home *home, const struct conf *conf, struct err *err)
     home->app.ballast = ballast_new(home_path(home->pool, home->dir, "ballast"), BALLAST_BYTES);
     ballast_lay(home->app.ballast);
     rc = name_file(engines_open_blobs(conf, blobs, home->dir, &home->app.blobs, err), blobs, err);
+    if (!rc && home->app.settings.direct_urls &&
+        !(blob_store_caps(home->app.blobs) & BLOB_CAN_PRESIGN))
+        rc =
+            err_set(err, RC_INVALID, "--direct-urls needs a store that signs URLs: --blobs s3://…");
+    if (!rc)
+        rc = check_bytes(home, err);
     if (!rc)
         rc = workers_new("blob", BLOB_THREADS, BLOB_WAITING, &home->app.blob_workers, err);
     if (!rc)

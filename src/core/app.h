@@ -24,6 +24,7 @@ struct settings {
     int64_t object_ms;      /* how long uploaded bytes may wait for a document */
     struct tier_limits tiers[TIER_MAX_];
     const char *cors_origin; /* NULL: CORS is off */
+    bool direct_urls;        /* URLs lead to the store of bytes itself (core/arrival.h) */
 };
 
 struct app {

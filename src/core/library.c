@@ -206,14 +206,20 @@ enum rc
 library_receive(struct tx *tx, const struct caller *caller, const struct upload_token *token,
                 const struct object *object, struct err *err)
 {
+    enum rc rc = object_use_url(tx, caller->workspace.number, &token->id, token->expires_ms, err);
+
+    return rc ? rc : library_arrive(tx, caller, object, err);
+}
+
+enum rc
+library_arrive(struct tx *tx, const struct caller *caller, const struct object *object,
+               struct err *err)
+{
     int64_t ws = caller->workspace.number, declared = 0;
     struct document d;
     enum rc rc;
     bool waits;
 
-    rc = object_use_url(tx, ws, &token->id, token->expires_ms, err);
-    if (rc)
-        return rc;
     rc = document_by_path(tx, ws, object->storage_path, &d, err);
     if (rc && rc != RC_NOT_FOUND)
         return rc;

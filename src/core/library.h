@@ -65,6 +65,10 @@ MUST_CHECK enum rc library_receive(struct tx *tx, const struct caller *caller,
                                    const struct upload_token *token, const struct object *object,
                                    struct err *err);
 
+/* The same without a signed URL of ours. */
+MUST_CHECK enum rc library_arrive(struct tx *tx, const struct caller *caller,
+                                  const struct object *object, struct err *err);
+
 /* Removes an object that has waited for a document too long; its bytes are due at once. */
 MUST_CHECK enum rc library_abandon(struct tx *tx, const struct caller *caller,
                                    const struct object *object, struct err *err);

@@ -562,6 +562,20 @@ read_fn(struct tx *tx, void *arg, struct err *err)
     return ex->rq.route->handler(&ex->rq, tx, &ex->reply, err);
 }
 
+static bool
+looks_for_bytes(const struct exchange *ex)
+{
+    return ex->rq.app->settings.direct_urls && ex->rq.route->look_for_bytes;
+}
+
+/* Whether the loop thread can do a read itself: nothing it needs is on another machine. */
+static bool
+reads_here(const struct exchange *ex)
+{
+    return engine_reads_here(ex->rq.app->engine) &&
+           !(ex->rq.route->reads_bytes && (blob_store_caps(ex->rq.app->blobs) & BLOB_REMOTE));
+}
+
 enum exchange_next
 exchange_end(struct exchange *ex)
 {
@@ -590,7 +604,7 @@ exchange_end(struct exchange *ex)
         ex->rc = r->handler(&ex->rq, NULL, &ex->reply, &ex->err);
         return EXCHANGE_REPLY;
     case RUN_READ:
-        if (!engine_reads_here(ex->rq.app->engine))
+        if (looks_for_bytes(ex) || !reads_here(ex))
             break;
         ex->rc = engine_read(ex->rq.app->engine, ex->rq.pool, read_fn, ex, &ex->err);
         return EXCHANGE_REPLY;
@@ -602,8 +616,8 @@ exchange_end(struct exchange *ex)
     return EXCHANGE_WAIT;
 }
 
-void
-exchange_go(struct exchange *ex)
+static void
+run(struct exchange *ex)
 {
     struct err err;
     enum rc rc;
@@ -622,6 +636,27 @@ exchange_go(struct exchange *ex)
     default:
         submit(ex, write_fn, write_done);
     }
+}
+
+static void
+look_job(void *arg)
+{
+    struct exchange *ex = arg;
+
+    ex->rc = ex->rq.route->look_for_bytes(&ex->rq, &ex->err);
+    if (ex->rc)
+        finish(ex);
+    else
+        run(ex);
+}
+
+void
+exchange_go(struct exchange *ex)
+{
+    if (looks_for_bytes(ex))
+        send_outside(ex, look_job);
+    else
+        run(ex);
 }
 
 /* ---- the answer ---- */

@@ -84,6 +84,12 @@ struct route {
     const struct stream *stream;
     /* What the checked body asks for, against what the caller may: also before a replay. */
     enum rc (*authorise)(struct request *rq, struct err *err);
+    /*
+     * With --direct-urls: takes in bytes that may have arrived at the store, on a thread that may
+     * wait for it, before the handler runs. May be NULL.
+     */
+    enum rc (*look_for_bytes)(struct request *rq, struct err *err);
+    bool reads_bytes; /* the handler opens a blob */
     handler_fn *handler;
 
     const char *tag; /* for the documentation: the group it stands in */

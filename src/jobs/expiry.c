@@ -6,6 +6,7 @@
  *  I1  No answer is forgotten before its time, however the wall clock was set. That a URL was used
  *      is known for a day longer than it was good, lest setting the clock back revives it.
  */
+#include "core/arrival.h"
 #include "jobs/job.h"
 #include "store/idempotency.h"
 #include "store/object.h"
@@ -13,6 +14,8 @@
 #define BATCH 1000
 #define BATCHES_MAX 20 /* a run; the writer is there for the requests first */
 
+#define ARRIVALS 100               /* uploads looked at before the lease is renewed */
+#define HOUR_MS ((int64_t)3600000) /* for an upload that began while its URL was good */
 #define DAY_MS ((int64_t)86400000)
 
 struct expiry {
@@ -65,6 +68,25 @@ repeat(struct jobs *jobs, enum rc (*fn)(struct tx *tx, void *arg, struct err *er
     return rc;
 }
 
+/* Also when URLs lead to the store no more: some may have been given out before. */
+static enum rc
+look_for_arrivals(struct jobs *jobs, struct err *err)
+{
+    struct app *app = jobs->service->app;
+    int64_t n = ARRIVALS;
+    enum rc rc = RC_OK;
+
+    if (!(blob_store_caps(app->blobs) & BLOB_CAN_PRESIGN))
+        return RC_OK;
+    while (!rc && n == ARRIVALS && !jobs_stopping(jobs)) {
+        SCOPED_POOL(pool);
+
+        rc = arrival_expire(app, pool, job_older_than(HOUR_MS), ARRIVALS, &n, err);
+        jobs_renew(jobs);
+    }
+    return rc;
+}
+
 static enum rc
 run(struct jobs *jobs, struct err *err)
 {
@@ -80,6 +102,8 @@ run(struct jobs *jobs, struct err *err)
     rc = repeat(jobs, expire_answers, &e, err);
     if (!rc)
         rc = repeat(jobs, forget_urls, &urls, err);
+    if (!rc)
+        rc = look_for_arrivals(jobs, err);
     if (!rc)
         rc = engine_read(app->engine, pool, count_left, &e, err);
     if (!rc)

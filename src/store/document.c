@@ -110,22 +110,27 @@ each_tag(struct tx *tx, int64_t workspace, const struct document *d, const struc
     return rc;
 }
 
+static struct db_value
+hash_value(const uint8_t sha256[SHA256_LEN])
+{
+    return sha256_known(sha256) ? db_blob(sha256, SHA256_LEN) : db_null();
+}
+
 enum rc
 document_insert(struct tx *tx, int64_t workspace, const struct document *d, struct err *err)
 {
     int64_t changed = 0;
     enum rc rc;
 
-    rc = db_exec(tx->conn, &insert,
-                 DB_ARGS(db_int(workspace), db_id(&d->id), db_text(d->name),
-                         db_text(d->description), db_text(d->mime_type),
-                         d->size_bytes < 0 ? db_null() : db_int(d->size_bytes),
-                         db_text(d->storage_path), db_text(d->folder),
-                         db_text(tag_lines(tx->pool, d)), db_id(&d->created_by),
-                         db_int(d->updated_ms), d->has_blob ? db_id(&d->blob_id) : db_null(),
-                         d->has_blob ? db_blob(d->sha256, SHA256_LEN) : db_null(),
-                         db_text(search_text(tx->pool, d))),
-                 &changed, err);
+    rc = db_exec(
+        tx->conn, &insert,
+        DB_ARGS(db_int(workspace), db_id(&d->id), db_text(d->name), db_text(d->description),
+                db_text(d->mime_type), d->size_bytes < 0 ? db_null() : db_int(d->size_bytes),
+                db_text(d->storage_path), db_text(d->folder), db_text(tag_lines(tx->pool, d)),
+                db_id(&d->created_by), db_int(d->updated_ms),
+                d->has_blob ? db_id(&d->blob_id) : db_null(),
+                d->has_blob ? hash_value(d->sha256) : db_null(), db_text(search_text(tx->pool, d))),
+        &changed, err);
     if (rc)
         return rc;
     if (changed == 0)
@@ -202,7 +207,7 @@ document_attach(struct tx *tx, int64_t workspace, const struct id *id, const str
 {
     return db_exec(tx->conn, &attach,
                    DB_ARGS(db_int(workspace), db_id(id), db_id(blob_id), db_int(size_bytes),
-                           db_blob(sha256, SHA256_LEN), db_int(tx->now_ms)),
+                           hash_value(sha256), db_int(tx->now_ms)),
                    NULL, err);
 }
 

@@ -26,7 +26,7 @@ struct document {
     int64_t updated_ms;
     bool has_blob;
     struct id blob_id;
-    uint8_t sha256[SHA256_LEN];
+    uint8_t sha256[SHA256_LEN]; /* all zero: not known */
 };
 
 /* Adds a record with its tags and, on demand, the rows of its folder. STORAGE_CONFLICT: I1. */

@@ -58,7 +58,9 @@ object_insert(struct tx *tx, int64_t workspace, const struct object *o, struct e
 {
     return db_exec(tx->conn, &insert,
                    DB_ARGS(db_int(workspace), db_text(o->storage_path), db_id(&o->blob_id),
-                           db_int(o->size_bytes), db_blob(o->sha256, SHA256_LEN),
+                           db_int(o->size_bytes),
+                           /* the column takes no NULL */
+                           db_blob(o->sha256, sha256_known(o->sha256) ? SHA256_LEN : 0),
                            db_int(o->created_ms)),
                    NULL, err);
 }

@@ -12,7 +12,7 @@ struct object {
     const char *storage_path;
     struct id blob_id;
     int64_t size_bytes;
-    uint8_t sha256[SHA256_LEN];
+    uint8_t sha256[SHA256_LEN]; /* all zero: not known */
     int64_t created_ms;
 };
 

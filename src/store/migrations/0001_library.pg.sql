@@ -265,10 +265,10 @@ CREATE TABLE incoming (
     workspace_id BIGINT NOT NULL,
     storage_path TEXT COLLATE "C" NOT NULL,
     upload_id    BYTEA NOT NULL,
-    mime_type    TEXT COLLATE "C",  -- what was declared
-    size_bytes   BIGINT,
-    sha256       BYTEA,
+    sha256       BYTEA,  -- what the store makes sure of, NULL: nothing was said
     expires_at   BIGINT NOT NULL,
+    key_id       BYTEA NOT NULL,  -- who asked for the URL
+    user_id      BYTEA NOT NULL,
     PRIMARY KEY (workspace_id, storage_path, upload_id)
 );
 CREATE INDEX incoming_age ON incoming (expires_at);

@@ -62,10 +62,10 @@ CREATE TABLE incoming (
     workspace_id INTEGER NOT NULL,
     storage_path TEXT NOT NULL,
     upload_id    BLOB NOT NULL,
-    mime_type    TEXT,                                   -- what was declared
-    size_bytes   INTEGER,
-    sha256       BLOB,
+    sha256       BLOB,  -- what the store makes sure of, NULL: nothing was said
     expires_at   INTEGER NOT NULL,
+    key_id       BLOB NOT NULL,                          -- who asked for the URL
+    user_id      BLOB NOT NULL,
     PRIMARY KEY (workspace_id, storage_path, upload_id)
 ) WITHOUT ROWID;
 CREATE INDEX incoming_age ON incoming (expires_at);
