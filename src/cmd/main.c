@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "cmd/command.h"
 #include "cmd/engines.h"
+#include "http/forwarded.h"
 #include "http/server.h"
 
 /* `dossier help [COMMAND]` and `dossier COMMAND --help`. */
@@ -42,6 +43,19 @@ raise_descriptor_limit(void)
     }
 }
 
+static bool
+bad_proxies(const char *text)
+{
+    SCOPED_POOL(pool);
+    struct proxies *p;
+    struct err err;
+
+    if (!text || proxies_parse(pool, text, &p, &err) == RC_OK)
+        return false;
+    (void)fprintf(stderr, "dossier: %s\n", err.detail);
+    return true;
+}
+
 /* Values that only the parts behind them can judge; 0 when they are good. */
 static int
 bad_value(const struct conf *conf)
@@ -62,6 +76,8 @@ bad_value(const struct conf *conf)
             return 2;
         }
     }
+    if (bad_proxies(conf_text(conf, CONF_TRUSTED_PROXY)))
+        return 2;
     if (!conf_text(conf, CONF_TLS_CERT) != !conf_text(conf, CONF_TLS_KEY)) {
         (void)fprintf(stderr, "dossier: --tls-cert and --tls-key: give both, or none\n");
         return 2;

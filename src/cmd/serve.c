@@ -3,8 +3,9 @@
  * serve: the server's life.
  *
  * enter the sandbox > open the directory > erase what is overdue > listen > say so > wait for a
- * signal > answer what is under way > close. A second signal ends it at once, which loses nothing
- * that was acknowledged. SIGHUP reads the certificate again.
+ * signal > serve on while balancers turn elsewhere > answer what is under way > close. A second
+ * signal ends it at once, which loses nothing that was acknowledged. SIGHUP reads the certificate
+ * again.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -69,6 +70,7 @@ listen_all(struct serving *s, const struct conf *conf, struct err *err)
         .max_connections = (unsigned)conf_number(conf, CONF_MAX_CONNECTIONS, 0),
         .tls_cert = conf_text(conf, CONF_TLS_CERT),
         .tls_key = conf_text(conf, CONF_TLS_KEY),
+        .trusted_proxy = conf_text(conf, CONF_TRUSTED_PROXY),
     };
     enum rc rc = server_start(&s->service, &config, &s->server, err);
 
@@ -216,6 +218,7 @@ serve_run(const struct conf *conf)
     log_info("stopping");
     expected = READY_YES;
     (void)atomic_compare_exchange_strong(&s.service.ready, &expected, READY_DRAINING);
+    (void)usleep((useconds_t)(conf_number(conf, CONF_DRAIN_DELAY, 0) * 1000));
     stop(&s, conf_number(conf, CONF_DRAIN, 0));
     return 0;
 }

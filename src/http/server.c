@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "http/exchange.h"
+#include "http/forwarded.h"
 #include "http/server_deadline.h"
 #include "http/server_linger.h"
 #include "http/server_listen.h"
@@ -32,7 +33,8 @@ struct server {
     struct deadlines *deadlines;
     struct lingering *lingering;
     struct listener listener;
-    struct tls *tls; /* NULL: plain HTTP */
+    struct tls *tls;         /* NULL: plain HTTP */
+    struct proxies *proxies; /* NULL: nobody's word on the client is taken */
     char url[sizeof("https://") + sizeof(((struct listener *)NULL)->address)];
     _Atomic int64_t busy;   /* requests under way */
     _Atomic int64_t parked; /* of them: suspended while the engine works */
@@ -91,7 +93,8 @@ on_connection(void *cls, struct MHD_Connection *c, void **socket_context,
         return;
     }
     info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
-    *socket_context = info ? peer_open(s->deadlines, info->connect_fd) : NULL;
+    *socket_context =
+        info ? peer_open(s->deadlines, info->connect_fd, s->listener.path != NULL) : NULL;
     info = s->tls ? MHD_get_connection_info(c, MHD_CONNECTION_INFO_GNUTLS_SESSION) : NULL;
     if (info)
         tls_adopt(s->tls, info->tls_session);
@@ -187,6 +190,8 @@ client_address(TALLOC_CTX *pool, struct MHD_Connection *c)
     char text[INET6_ADDRSTRLEN] = "";
     const struct sockaddr *sa = info ? info->client_addr : NULL;
 
+    if (sa && sa->sa_family == AF_UNIX)
+        return FORWARDED_UNIX;
     if (sa && sa->sa_family == AF_INET)
         (void)inet_ntop(AF_INET, &((const struct sockaddr_in *)sa)->sin_addr, text, sizeof(text));
     else if (sa && sa->sa_family == AF_INET6)
@@ -208,30 +213,50 @@ read_wire(struct call *call, const char *method, const char *version)
     call->wire.address = client_address(pool, call->connection);
     call->wire.headers = call->headers;
     (void)MHD_get_connection_values_n(call->connection, MHD_HEADER_KIND, take_header, call);
+    forwarded_apply(call->server->proxies, pool, &call->wire);
 }
 
-/* Feeds bytes of a blob that has no descriptor; cls is the reply. */
-static ssize_t
-feed_blob(void *cls, uint64_t at, char *into, size_t room)
+static int64_t
+reply_length(const struct reply *rp)
 {
-    struct reply *rp = cls;
+    return rp->blob ? rp->length : (int64_t)rp->text_len;
+}
+
+/*
+ * Feeds bytes of a blob that has no descriptor, and all where the kernel does not count them; cls
+ * is the call.
+ */
+static ssize_t
+feed(void *cls, uint64_t at, char *into, size_t room)
+{
+    struct call *call = cls;
+    struct reply *rp = exchange_reply(call->exchange);
+    uint64_t length = (uint64_t)reply_length(rp);
     struct err err;
     size_t n = 0;
 
-    if (at >= (uint64_t)rp->length)
+    if (at >= length)
         return MHD_CONTENT_READER_END_OF_STREAM;
-    if (room > (uint64_t)rp->length - at)
-        room = (size_t)((uint64_t)rp->length - at);
-    if (blob_read(rp->blob, rp->first + (int64_t)at, into, room, &n, &err) || n == 0)
+    if (room > length - at)
+        room = (size_t)(length - at);
+    if (!rp->blob)
+        memcpy(into, rp->text + at, n = room);
+    else if (blob_read(rp->blob, rp->first + (int64_t)at, into, room, &n, &err) || n == 0)
         return MHD_CONTENT_READER_END_WITH_ERROR;
+    if (call->peer)
+        peer_count(call->peer, 0, (int64_t)n);
     return (ssize_t)n;
 }
 
 static struct MHD_Response *
-make_response(struct reply *rp)
+make_response(struct call *call)
 {
+    struct reply *rp = exchange_reply(call->exchange);
     int fd;
 
+    if (call->server->listener.path && reply_length(rp) > 0)
+        return MHD_create_response_from_callback((uint64_t)reply_length(rp), COPY_BLOCK, feed, call,
+                                                 NULL);
     if (!rp->blob)
         return MHD_create_response_from_buffer(rp->text_len, (void *)(uintptr_t)rp->text,
                                                MHD_RESPMEM_PERSISTENT);
@@ -240,7 +265,7 @@ make_response(struct reply *rp)
     if (fd >= 0)
         return MHD_create_response_from_fd_at_offset64((uint64_t)rp->length, fd,
                                                        (uint64_t)rp->first);
-    return MHD_create_response_from_callback((uint64_t)rp->length, COPY_BLOCK, feed_blob, rp, NULL);
+    return MHD_create_response_from_callback((uint64_t)rp->length, COPY_BLOCK, feed, call, NULL);
 }
 
 /* The client of a refused request may still be sending; the library reads no more of it. */
@@ -268,7 +293,7 @@ static enum MHD_Result
 send_reply(struct call *call, bool close_after)
 {
     struct reply *rp = exchange_reply(call->exchange);
-    struct MHD_Response *response = make_response(rp);
+    struct MHD_Response *response = make_response(call);
     enum MHD_Result sent = MHD_NO;
 
     if (!response)
@@ -353,6 +378,8 @@ on_request(void *cls, struct MHD_Connection *c, const char *url, const char *met
     if (data && *data_len == 0)
         return MHD_YES; /* after a 100 when no body is due: what is there is the next request's */
     if (data) {
+        if (call->peer)
+            peer_count(call->peer, (int64_t)*data_len, 0);
         call->next = exchange_body(call->exchange, data, *data_len);
         *data_len = 0;
         return call->next == EXCHANGE_DROP ? MHD_NO : MHD_YES;
@@ -476,11 +503,14 @@ server_start(struct service *service, const struct server_config *config, struct
              struct err *err)
 {
     struct server *s = MEM_NEW(NULL, struct server);
-    enum rc rc;
+    enum rc rc = RC_OK;
 
     s->service = service;
     s->listener.fd = -1;
-    rc = load_tls(s, config, err);
+    if (config->trusted_proxy)
+        rc = proxies_parse(s, config->trusted_proxy, &s->proxies, err);
+    if (!rc)
+        rc = load_tls(s, config, err);
     if (!rc)
         rc = deadlines_new(&service->app->metrics, &s->deadlines, err);
     if (!rc)

@@ -17,6 +17,7 @@ struct server_config {
     const char *listen;   /* "127.0.0.1:8080", "[::1]:8080", ":0", "unix:/run/dossier/api" */
     const char *tls_cert; /* PEM files; both NULL: no TLS */
     const char *tls_key;
+    const char *trusted_proxy; /* as proxies_parse() takes it; NULL: none */
     unsigned loops;
     unsigned max_connections;
 };
@@ -31,8 +32,9 @@ bool server_listen_valid(const char *text);
 const char *server_socket_path(const char *text);
 
 /*
- * Binds and starts. Errors: INVALID (the address; certificate and key), UNAVAILABLE (in use, or not
- * allowed; no TLS in the library), INTERNAL; each with a detail fit to be shown to the operator.
+ * Binds and starts. Errors: INVALID (the address; certificate and key; proxies), UNAVAILABLE (in
+ * use, or not allowed; no TLS in the library), INTERNAL; each with a detail fit to be shown to the
+ * operator.
  */
 MUST_CHECK enum rc server_start(struct service *service, const struct server_config *config,
                                 struct server **ret, struct err *err);

@@ -17,8 +17,14 @@
 #define STALL_MS 60000
 #define MIN_RATE 1024 /* bytes a second */
 
+struct progress {
+    int64_t in, out;
+};
+
 struct peer {
     int fd;
+    bool told;
+    _Atomic int64_t in, out; /* as told */
     _Atomic int phase;
     _Atomic unsigned turn; /* counts the phases, for two may begin in one millisecond */
     _Atomic int64_t since_ms;
@@ -40,18 +46,18 @@ struct deadlines {
     size_t count;
 };
 
-struct progress {
-    int64_t in, out;
-};
-
 static bool
-read_progress(int fd, struct progress *ret)
+read_progress(struct peer *p, struct progress *ret)
 {
     struct tcp_info info;
     socklen_t len = sizeof(info);
 
+    if (p->told) {
+        *ret = (struct progress){.in = atomic_load(&p->in), .out = atomic_load(&p->out)};
+        return true;
+    }
     memset(&info, 0, sizeof(info));
-    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
+    if (getsockopt(p->fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
         return false;
     ret->in = (int64_t)info.tcpi_bytes_received;
     ret->out = (int64_t)info.tcpi_bytes_acked;
@@ -109,7 +115,7 @@ overdue(struct peer *p, int64_t now_ms)
     int phase = atomic_load(&p->phase);
     struct progress at;
 
-    if (phase == PHASE_WORK || !read_progress(p->fd, &at))
+    if (phase == PHASE_WORK || !read_progress(p, &at))
         return false;
     if (p->seen_turn != turn) { /* a new phase: what was counted before does not matter */
         p->seen_turn = turn;
@@ -231,11 +237,12 @@ deadlines_free(struct deadlines **ret)
 }
 
 struct peer *
-peer_open(struct deadlines *d, int fd)
+peer_open(struct deadlines *d, int fd, bool told)
 {
     struct peer *p = MEM_NEW(NULL, struct peer);
 
     p->fd = fd;
+    p->told = told;
     /* turn 0 has been seen: nothing has come in at this point */
     atomic_store(&p->phase, PHASE_IDLE);
     atomic_store(&p->since_ms, clock_mono_ms());
@@ -264,6 +271,15 @@ peer_close(struct deadlines *d, struct peer *p)
     metric_set(d->metrics, METRIC_CONNECTIONS, (int64_t)d->count);
     pthread_mutex_unlock(&d->lock);
     (void)talloc_free(p);
+}
+
+void
+peer_count(struct peer *p, int64_t in, int64_t out)
+{
+    if (!p->told)
+        return;
+    atomic_fetch_add(&p->in, in);
+    atomic_fetch_add(&p->out, out);
 }
 
 void

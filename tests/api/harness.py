@@ -129,7 +129,7 @@ class Server:
                                             stdout=subprocess.PIPE, stderr=log)
         RUNNING.append(self)
         self.ready_line = self._read_line(time.monotonic() + READY_SECONDS)
-        found = re.fullmatch(r"dossier: listening on (https?://\S+)", self.ready_line)
+        found = re.fullmatch(r"dossier: listening on (https?://\S+|unix:/\S+)", self.ready_line)
         if found:
             self.base_url = found[1].rstrip("/")
         return bool(found)
@@ -191,12 +191,13 @@ class Server:
 
     def connect(self, seconds=20, receive_buffer=None):
         """A new connection to it, as a socket; with TLS where that is spoken."""
-        connection = socket.socket()
+        path = self.base_url[5:] if self.base_url.startswith("unix:") else None
+        connection = socket.socket(socket.AF_UNIX if path else socket.AF_INET)
         try:
             connection.settimeout(seconds)
             if receive_buffer:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-            connection.connect(self.address)
+            connection.connect(path or self.address)
             if not self.trust:
                 return connection
             # else the first request waits for the server's late ACK of the handshake
@@ -447,7 +448,20 @@ def raw_request(server, method, target, headers=(), body=b"", seconds=15):
     return answer
 
 
-# ---- time and threads ----
+# ---- time, threads, ports ----
+
+def free_ports(count):
+    """Another program may take them before ours does; then the test fails and says so."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def free_port():
+    return free_ports(1)[0]
+
 
 def wait_for(condition, seconds=15, pause=0.05):
     """The first true value of condition(); fails when there is none in time."""

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import Server, data, wait_for
+from harness import Server, free_ports, wait_for
 from hostile_cases import CASES, CHUNKED, CHUNKED_BODIES, HIDDEN, HOST
 from hostile_wire import read_until_end, send, split_replies
 
@@ -98,15 +98,6 @@ backend dossier
     option accept-invalid-http-response
     server one {server} maxconn 1
 """
-
-
-def free_ports(count):
-    """Another program may take them before the proxy does; then the test fails and says so."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 class Proxy:
