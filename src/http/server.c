@@ -50,6 +50,7 @@ struct call {
     struct wire wire;
     struct http_header *headers;
     bool waiting; /* parked; the next turn sends the answer */
+    bool paused;  /* in the middle of the answer, for bytes of its blob */
     enum exchange_next next;
 };
 
@@ -223,6 +224,31 @@ reply_length(const struct reply *rp)
 }
 
 /*
+ * False: the connection is parked in the middle of its answer, until more of the blob is there.
+ * While the server closes, who reads has to wait instead. The library bears being resumed before it
+ * is suspended.
+ */
+static bool
+has_more(struct call *call, int64_t offset)
+{
+    struct reply *rp = exchange_reply(call->exchange);
+
+    atomic_fetch_add(&call->server->parked, 1);
+    if (!atomic_load(&call->server->closing) && !blob_read_ready(rp->blob, offset, wake, call)) {
+        if (call->peer)
+            peer_phase(call->peer, PHASE_WORK); /* it is not the client who is slow */
+        call->paused = true;
+        MHD_suspend_connection(call->connection);
+        return false;
+    }
+    atomic_fetch_sub(&call->server->parked, 1);
+    if (call->peer && call->paused)
+        peer_phase(call->peer, PHASE_REPLY);
+    call->paused = false;
+    return true;
+}
+
+/*
  * Feeds bytes of a blob that has no descriptor, and all where the kernel does not count them; cls
  * is the call.
  */
@@ -239,6 +265,8 @@ feed(void *cls, uint64_t at, char *into, size_t room)
         return MHD_CONTENT_READER_END_OF_STREAM;
     if (room > length - at)
         room = (size_t)(length - at);
+    if (rp->blob && !has_more(call, rp->first + (int64_t)at))
+        return 0;
     if (!rp->blob)
         memcpy(into, rp->text + at, n = room);
     else if (blob_read(rp->blob, rp->first + (int64_t)at, into, room, &n, &err) || n == 0)
