@@ -107,8 +107,8 @@ int64_t blob_writer_size(const struct blob_writer *w);
  * Makes the blob durable, then visible, and tells its size and SHA-256. Once only. On failure the
  * key does not exist and the writer can only be freed; with COMMIT_UNKNOWN (I5) it may be back
  * after a crash, and with UNAVAILABLE of a remote store it may exist, or come to later: so a key
- * that was tried is not used again, and what it may have left is an orphan. Errors: CONFLICT (the key exists; its blob is untouched), STORAGE_FULL,
- * UNAVAILABLE, IO, COMMIT_UNKNOWN.
+ * that was tried is not used again, and what it may have left is an orphan. Errors: CONFLICT (the
+ * key exists; its blob is untouched), STORAGE_FULL, UNAVAILABLE, IO, COMMIT_UNKNOWN.
  */
 MUST_CHECK enum rc blob_write_finish(struct blob_writer *w, struct blob_info *ret, struct err *err);
 
@@ -116,7 +116,8 @@ void blob_writer_free(struct blob_writer **w);
 
 /*
  * Opens a blob for reading; the caller ends *ret with blob_reader_free(). The reader stays good
- * when the blob is deleted meanwhile; in a remote store it may come to an IO error then. Errors: NOT_FOUND, UNAVAILABLE, IO.
+ * when the blob is deleted meanwhile; in a remote store it may come to an IO error then. Errors:
+ * NOT_FOUND, UNAVAILABLE, IO.
  */
 MUST_CHECK enum rc blob_read_open(struct blob_store *store, const struct blob_key *key,
                                   struct blob_reader **ret, struct err *err);
@@ -125,8 +126,8 @@ int64_t blob_reader_size(const struct blob_reader *r);
 
 /*
  * Reads min(room, size - offset) bytes from `offset` (0 at and past the end) and says how many.
- * Never fewer: a blob that turns out shorter than its size is an error. Errors: IO, UNAVAILABLE (a
- * remote store; the same may work later).
+ * Never fewer: a blob that turns out shorter than its size is an error. Errors: IO, UNAVAILABLE
+ * (of a remote store; the same may work later).
  */
 MUST_CHECK enum rc blob_read(struct blob_reader *r, int64_t offset, void *into, size_t room,
                              size_t *ret_len, struct err *err);
@@ -195,8 +196,9 @@ MUST_CHECK enum rc blob_sweep_temporary(struct blob_store *store, int64_t older_
  * Clients that send and get bytes past us: with BLOB_CAN_PRESIGN; elsewhere these are not called.
  *
  * A client puts its bytes under an upload of ours, apart from all blobs, with a URL that we have
- * signed. The bytes become a blob by blob_incoming_adopt(), which copies them within the store: what
- * is put there later, as long as the URL is good, changes no blob. All calls may wait for a network.
+ * signed. The bytes become a blob by blob_incoming_adopt(), which copies them within the store: so
+ * what is put there later, as long as the URL is good, changes no blob. All calls may wait for a
+ * network.
  */
 
 /* What goes with the bytes a client gets. */
@@ -258,8 +260,8 @@ MUST_CHECK enum rc blob_incoming_adopt(struct blob_store *store, const struct bl
                                        const struct blob_key *key, struct err *err);
 
 /*
- * Removes what is there of an upload; nothing is fine too. As long as the URL is good more may come:
- * blob_sweep_temporary() removes that, with all that is older. Errors: UNAVAILABLE, IO.
+ * Removes what is there of an upload; nothing is fine too. As long as the URL is good more may
+ * come: blob_sweep_temporary() removes that, with all that is older. Errors: UNAVAILABLE, IO.
  */
 MUST_CHECK enum rc blob_incoming_remove(struct blob_store *store, const struct blob_key *upload,
                                         struct err *err);
