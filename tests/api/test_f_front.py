@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a proxy or balancer in front needs: Unix sockets, the client's address, time to turn away."""
+"""What a balancer in front needs: Unix sockets, the client's address, time to turn elsewhere."""
 import json
 import os
 import select
