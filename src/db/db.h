@@ -87,12 +87,12 @@ enum db_mode {
 /* Opens (creating it when absent) the SQLite database file `path`. */
 MUST_CHECK enum rc db_open_sqlite(const char *path, struct db **ret, struct err *err);
 /*
- * A PostgreSQL server, 14 or newer, by its URL (several hosts and all parameters of libpq; see
- * "Connection URIs", https://www.postgresql.org/docs/15/libpq-connect.html). Connects nowhere yet.
- * Ours are
- *   dossier_statement_ms=N  how long one statement, and one round trip, may take (5000)
- *   dossier_relaxed=1       accept a server whose synchronous_commit is off
- * connect_timeout (2 s) is for each host. Errors: INVALID.
+ * A PostgreSQL server, 14 or newer, by its URL: several hosts and all parameters of libpq
+ * (https://www.postgresql.org/docs/15/libpq-connect.html#LIBPQ-CONNSTRING). Connects nowhere yet.
+ *  dossier_statement_ms=N  how long one statement, and one round trip, may take (5000)
+ *  dossier_relaxed=1       accept a server whose synchronous_commit is off
+ *  connect_timeout=S       for each host (2)
+ * Errors: INVALID.
  */
 MUST_CHECK enum rc db_open_postgres(const char *url, struct db **ret, struct err *err);
 void db_free(struct db **db);

@@ -36,7 +36,7 @@ postgres_schema_of(const char *dir)
     return dot + 1;
 }
 
-/* The test server's URL with one more parameter. */
+/* A URL with one more parameter. */
 static inline char *
 postgres_url_with(TALLOC_CTX *pool, const char *url, const char *parameter)
 {
@@ -46,23 +46,35 @@ postgres_url_with(TALLOC_CTX *pool, const char *url, const char *parameter)
 static inline char *
 postgres_url_of(TALLOC_CTX *pool, const char *url, const char *dir)
 {
-    char *parameter =
-        mem_printf(pool, "options=-csearch_path%%3D%%22test_%s%%22", postgres_schema_of(dir));
+    /* relaxed: a server for tests may have been made quick */
+    char *parameter = mem_printf(pool, "dossier_relaxed=1&options=-csearch_path%%3D%%22test_%s%%22",
+                                 postgres_schema_of(dir));
 
     return postgres_url_with(pool, url, parameter);
 }
 
+/* A script for this driver alone. */
+static inline enum rc
+run_script(struct db_conn *conn, const char *text, struct err *err)
+{
+    const struct sql script = {.pg = text};
+
+    return db_script(conn, &script, err);
+}
+
+/* Runs one on a connection of its own, outside any place. */
 static inline enum rc
 postgres_script(const char *script, struct err *err)
 {
+    SCOPED_POOL(pool);
     SCOPED(db) db = NULL;
     SCOPED(db_conn) conn = NULL;
-    const struct sql text = {.pg = script};
-    enum rc rc = db_open_postgres(postgres_url(), &db, err);
+    enum rc rc =
+        db_open_postgres(postgres_url_with(pool, postgres_url(), "dossier_relaxed=1"), &db, err);
 
     if (!rc)
         rc = db_connect(db, DB_WRITER, &conn, err);
-    return rc ? rc : db_script(conn, &text, err);
+    return rc ? rc : run_script(conn, script, err);
 }
 
 /* As support_open_fn: makes the place when it is not there. */

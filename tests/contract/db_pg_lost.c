@@ -1,0 +1,587 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The PostgreSQL driver and what can become of a connection: cut, frozen, refused; and the URL. */
+#include "postgres_case.h"
+#include "proxy.h"
+
+/* Bounds are wide: other work runs beside the tests. They only have to be far from "for ever". */
+#define SOON_MS 20000
+
+/* ---- terminated by the server ---- */
+
+static const struct sql own_pid = SQL("SELECT pg_backend_pid()");
+static const struct sql terminate = SQL("SELECT pg_terminate_backend($1::int, 10000)");
+static const struct sql is_sleeping =
+    SQL("SELECT 1 FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'PgSleep'");
+
+static int64_t
+pid_of(struct pg_case *s, struct db_conn *conn)
+{
+    SCOPED(db_cursor) c = NULL;
+
+    EXPECT(RC_OK, db_query_one(conn, &own_pid, DB_NO_ARGS, &c, &s->err));
+    return db_col_int(c, 0);
+}
+
+/* Ends the server's process of `a` and returns when it is gone. */
+static void
+kill_a(struct pg_case *s, int64_t pid)
+{
+    SCOPED(db_cursor) c = NULL;
+
+    EXPECT(RC_OK, db_query_one(s->b, &terminate, DB_ARGS(db_int(pid)), &c, &s->err));
+    assert_int_equal(db_col_int(c, 0), 1);
+}
+
+/* The connection is as good as new: a transaction with all it may have. */
+static void
+works_again(struct pg_case *s)
+{
+    SCOPED(db_cursor) c = NULL;
+
+    EXPECT(RC_OK, db_begin_write(s->a, &s->err));
+    EXPECT(RC_OK, later(s, 100, "again"));
+    EXPECT(RC_OK, db_savepoint(s->a, &s->err));
+    EXPECT(RC_CONFLICT, add(s->a, 100, NULL, &s->err));
+    db_savepoint_rollback(s->a);
+    EXPECT(RC_OK, db_commit(s->a, &s->err));
+    assert_int_equal(rows(s, s->b), 1);
+    EXPECT(RC_OK, run_script(s->b, "DELETE FROM item", &s->err));
+}
+
+static void
+test_killed_while_idle(void **state)
+{
+    struct pg_case *s = *state;
+
+    kill_a(s, pid_of(s, s->a));
+    works_again(s);
+    kill_a(s, pid_of(s, s->a));
+    assert_int_equal(rows(s, s->a), 0); /* outside a transaction */
+    kill_a(s, pid_of(s, s->reader));
+    EXPECT(RC_OK, db_begin_read(s->reader, &s->err));
+    assert_int_equal(rows(s, s->reader), 0);
+    db_rollback(s->reader);
+    /* the new one is read-only, too */
+    EXPECT(RC_UNAVAILABLE, db_exec(s->reader, &touch, DB_ARGS(db_int(1)), NULL, &s->err));
+}
+
+static void
+test_killed_after_begin(void **state)
+{
+    struct pg_case *s = *state;
+    int64_t pid = pid_of(s, s->a);
+
+    EXPECT(RC_OK, db_begin_write(s->a, &s->err));
+    kill_a(s, pid);
+    EXPECT(RC_UNAVAILABLE, add(s->a, 1, NULL, &s->err));
+    EXPECT(RC_UNAVAILABLE, db_commit(s->a, &s->err));
+    assert_int_equal(rows(s, s->b), 0);
+    works_again(s);
+}
+
+/* Between two statements; whatever is called next, the transaction is known to be undone. */
+static void
+test_killed_in_between(void **state)
+{
+    struct pg_case *s = *state;
+
+    for (int how = 0; how < 6; how++) {
+        int64_t pid = pid_of(s, s->a);
+
+        EXPECT(RC_OK, db_begin_write(s->a, &s->err));
+        EXPECT(RC_OK, add(s->a, 1, NULL, &s->err));
+        if (how == 5)
+            EXPECT(RC_OK, later(s, 2, NULL));
+        kill_a(s, pid);
+        if (how == 0)
+            EXPECT(RC_UNAVAILABLE, add(s->a, 2, NULL, &s->err));
+        if (how == 1)
+            EXPECT(RC_OK, later(s, 2, NULL));
+        if (how == 2)
+            EXPECT(RC_OK, db_savepoint(s->a, &s->err));
+        if (how == 2)
+            EXPECT(RC_UNAVAILABLE, db_savepoint_release(s->a, &s->err));
+        db_savepoint_rollback(s->a); /* not to be had */
+        if (how == 3)
+            EXPECT(RC_UNAVAILABLE, run_script(s->a, "SELECT 1", &s->err));
+        EXPECT(RC_UNAVAILABLE, db_commit(s->a, &s->err));
+        assert_int_equal(rows(s, s->b), 0);
+        works_again(s);
+    }
+}
+
+struct killer {
+    struct pg_case *s;
+    int64_t pid;
+};
+
+static void *
+kill_the_sleeper(void *arg)
+{
+    struct killer *k = arg;
+    struct err err;
+    bool sleeping = false;
+
+    while (!sleeping)
+        EXPECT(RC_OK, db_exists(k->s->b, &is_sleeping, DB_ARGS(db_int(k->pid)), &sleeping, &err));
+    kill_a(k->s, k->pid);
+    return NULL;
+}
+
+static void
+test_killed_in_a_statement(void **state)
+{
+    struct pg_case *s = *state;
+
+    for (int in_transaction = 0; in_transaction < 2; in_transaction++) {
+        struct killer k = {.s = s, .pid = pid_of(s, s->a)};
+        struct db_cursor *c = NULL;
+        pthread_t thread;
+
+        if (in_transaction)
+            EXPECT(RC_OK, db_begin_write(s->a, &s->err));
+        assert_int_equal(pthread_create(&thread, NULL, kill_the_sleeper, &k), 0);
+        EXPECT(in_transaction ? RC_UNAVAILABLE : RC_COMMIT_UNKNOWN,
+               db_query_one(s->a, &sleep_long, DB_NO_ARGS, &c, &s->err));
+        (void)pthread_join(thread, NULL);
+        db_rollback(s->a);
+        works_again(s);
+    }
+}
+
+/* A cursor of rows that come in parts ends with its connection. */
+static void
+test_killed_under_a_cursor(void **state)
+{
+    static const struct sql many = SQL_LARGE("SELECT n FROM generate_series(1, 1000) n");
+    struct pg_case *s = *state;
+    int64_t pid = pid_of(s, s->reader);
+    struct db_cursor *c = NULL;
+    enum rc rc = RC_OK;
+    bool row = true;
+    int n = 0;
+
+    EXPECT(RC_OK, db_begin_read(s->reader, &s->err));
+    EXPECT(RC_OK, db_query(s->reader, &many, DB_NO_ARGS, &c, &s->err));
+    kill_a(s, pid);
+    while (!rc && row) {
+        rc = db_next(c, &row, &s->err);
+        n += !rc && row;
+    }
+    assert_int_equal(rc, RC_UNAVAILABLE);
+    assert_int_equal(n, 256);
+    db_cursor_free(&c);
+    db_rollback(s->reader);
+    assert_int_equal(rows(s, s->reader), 0);
+}
+
+/* ---- behind a proxy ---- */
+
+/* Static in each case: the proxy's thread outlives a case that fails. */
+struct behind {
+    struct proxy proxy;
+    struct db *db;
+    struct db_conn *conn, *other;
+    PQconninfoOption *options;
+};
+
+static const char *
+option(const struct behind *b, const char *word)
+{
+    for (const PQconninfoOption *o = b->options; o->keyword; o++) {
+        if (strcmp(o->keyword, word) == 0)
+            return o->val;
+    }
+    return NULL;
+}
+
+static const char *
+url_by(struct pg_case *s, struct behind *b, const char *more)
+{
+    char *there = mem_printf(s->pool, "host=127.0.0.1&port=%u&dossier_statement_ms=%d&%s",
+                             b->proxy.own_port, BRIEF_MS, more);
+
+    return pg_case_url(s, there);
+}
+
+static void
+behind_open(struct pg_case *s, struct behind *b)
+{
+    char *why = NULL;
+
+    memset(b, 0, sizeof(*b));
+    b->options = PQconninfoParse(postgres_url(), &why);
+    assert_non_null(b->options);
+    proxy_start(&b->proxy, option(b, "host"), option(b, "port") ? option(b, "port") : "5432");
+    EXPECT(RC_OK, db_open_postgres(url_by(s, b, "connect_timeout=1"), &b->db, &s->err));
+    EXPECT(RC_OK, db_connect(b->db, DB_WRITER, &b->conn, &s->err));
+    EXPECT(RC_OK, db_connect(b->db, DB_WRITER, &b->other, &s->err));
+}
+
+static void
+behind_close(struct behind *b)
+{
+    db_conn_free(&b->conn);
+    db_conn_free(&b->other);
+    db_free(&b->db);
+    proxy_stop(&b->proxy);
+    PQconninfoFree(b->options);
+}
+
+/* Until the breaker lets it. */
+static void
+begin_soon(struct pg_case *s, struct db_conn *conn)
+{
+    int64_t until = clock_mono_ms() + SOON_MS;
+    enum rc rc;
+
+    while ((rc = db_begin_write(conn, &s->err)) == RC_UNAVAILABLE && clock_mono_ms() < until)
+        (void)usleep(10000);
+    EXPECT(RC_OK, rc);
+}
+
+/* Cut in COMMIT: nobody knows, and both answers occur. */
+static void
+test_cut_in_commit(void **state)
+{
+    struct pg_case *s = *state;
+    int64_t before = 0;
+
+    for (int queued = 0; queued < 2; queued++) {
+        for (int after = 0; after < 2; after++) {
+            static struct behind b;
+
+            behind_open(s, &b);
+            EXPECT(RC_OK, db_begin_write(b.conn, &s->err));
+            if (queued)
+                EXPECT(RC_OK,
+                       db_exec_later(b.conn, &add_row, DB_ARGS(db_int(2), db_null()), &s->err));
+            else
+                EXPECT(RC_OK, add(b.conn, 1, NULL, &s->err));
+            proxy_set(&b.proxy, after ? PROXY_CUT_AFTER : PROXY_CUT_BEFORE);
+            EXPECT(RC_COMMIT_UNKNOWN, db_commit(b.conn, &s->err));
+            proxy_set(&b.proxy, PROXY_PASS);
+            assert_int_equal(rows(s, s->b), before + after);
+            before += after;
+            begin_soon(s, b.conn);
+            EXPECT(RC_OK, db_commit(b.conn, &s->err));
+            behind_close(&b);
+        }
+    }
+}
+
+/* A statement that had failed before the cut has made COMMIT impossible. */
+static void
+test_cut_after_an_error(void **state)
+{
+    struct pg_case *s = *state;
+    static struct behind b;
+
+    behind_open(s, &b);
+    EXPECT(RC_OK, add(b.conn, 1, NULL, &s->err));
+    EXPECT(RC_OK, db_begin_write(b.conn, &s->err));
+    EXPECT(RC_CONFLICT, add(b.conn, 1, NULL, &s->err));
+    proxy_set(&b.proxy, PROXY_CLOSED);
+    EXPECT(RC_CONFLICT, db_commit(b.conn, &s->err));
+    behind_close(&b);
+}
+
+/* The server stands still: every call ends, each with the right code. */
+static void
+test_frozen(void **state)
+{
+    struct pg_case *s = *state;
+    int64_t start = clock_mono_ms();
+    struct db_cursor *c = NULL;
+    static struct behind b;
+
+    behind_open(s, &b);
+    EXPECT(RC_OK, db_begin_write(b.conn, &s->err));
+    EXPECT(RC_OK, add(b.conn, 1, NULL, &s->err));
+    proxy_set(&b.proxy, PROXY_FROZEN);
+    EXPECT(RC_UNAVAILABLE, add(b.conn, 2, NULL, &s->err));
+    EXPECT(RC_UNAVAILABLE, db_commit(b.conn, &s->err));
+    EXPECT(RC_UNAVAILABLE, db_begin_write(b.conn, &s->err)); /* cannot connect */
+
+    db_conn_deadline(b.other, clock_mono_ms() + 100);
+    EXPECT(RC_OK, db_begin_read(b.other, &s->err));
+    EXPECT(RC_BUSY, db_query_one(b.other, &count_rows, DB_NO_ARGS, &c, &s->err));
+    db_rollback(b.other);
+    assert_true(clock_mono_ms() - start < SOON_MS);
+    proxy_set(&b.proxy, PROXY_PASS);
+    begin_soon(s, b.conn);
+    EXPECT(RC_OK, add(b.conn, 1, NULL, &s->err));
+    EXPECT(RC_OK, db_commit(b.conn, &s->err));
+    behind_close(&b);
+}
+
+static void
+test_frozen_in_commit(void **state)
+{
+    struct pg_case *s = *state;
+    static struct behind b;
+
+    behind_open(s, &b);
+    EXPECT(RC_OK, db_begin_write(b.conn, &s->err));
+    EXPECT(RC_OK, add(b.conn, 1, NULL, &s->err));
+    proxy_set(&b.proxy, PROXY_FREEZE_AT);
+    EXPECT(RC_COMMIT_UNKNOWN, db_commit(b.conn, &s->err));
+    proxy_set(&b.proxy, PROXY_PASS);
+    begin_soon(s, b.conn);
+    EXPECT(RC_OK, db_commit(b.conn, &s->err));
+    behind_close(&b);
+}
+
+/* A rollback of what hangs does not hang, and neither does closing. */
+static void
+test_frozen_rollback(void **state)
+{
+    struct pg_case *s = *state;
+    int64_t start = clock_mono_ms();
+    static struct behind b;
+
+    behind_open(s, &b);
+    EXPECT(RC_OK, db_begin_write(b.conn, &s->err));
+    EXPECT(RC_OK, add(b.conn, 1, NULL, &s->err));
+    proxy_set(&b.proxy, PROXY_FROZEN);
+    db_rollback(b.conn);
+    EXPECT(RC_OK, db_begin_write(b.conn, &s->err));
+    EXPECT(RC_UNAVAILABLE, add(b.conn, 1, NULL, &s->err));
+    db_rollback(b.conn);
+    behind_close(&b);
+    assert_true(clock_mono_ms() - start < SOON_MS);
+}
+
+/* A dead server is asked seldom, whoever wants it; a live one is found soon. */
+static void
+test_breaker(void **state)
+{
+    struct pg_case *s = *state;
+    struct db_conn *extra;
+    static struct behind b;
+    int64_t start;
+    int before;
+
+    behind_open(s, &b);
+    proxy_set(&b.proxy, PROXY_CLOSED);
+    before = atomic_load(&b.proxy.accepted);
+    start = clock_mono_ms();
+    for (int i = 0; i < 5000; i++) {
+        EXPECT(RC_UNAVAILABLE, db_begin_write(b.conn, &s->err));
+        EXPECT(RC_UNAVAILABLE, db_connect(b.db, DB_READER, &extra, &s->err));
+    }
+    /* a pause grows from 25 to 500 ms; half of it may be left out */
+    assert_true(atomic_load(&b.proxy.accepted) - before <=
+                8 + (clock_mono_ms() - start) / (PG_RETRY_MAX_MS / 2));
+    assert_true(atomic_load(&b.proxy.accepted) - before >= 1);
+    (void)usleep(PG_RETRY_MAX_MS * 1000);
+    EXPECT(RC_UNAVAILABLE, db_begin_write(b.other, &s->err));
+    before = atomic_load(&b.proxy.accepted);
+    proxy_set(&b.proxy, PROXY_PASS);
+    (void)usleep(PG_RETRY_MAX_MS * 1000);
+    EXPECT(RC_OK, db_begin_write(b.conn, &s->err));
+    EXPECT(RC_OK, db_begin_write(b.other, &s->err));
+    assert_int_equal(atomic_load(&b.proxy.accepted) - before, 2);
+    behind_close(&b);
+}
+
+struct seeker {
+    struct db_conn *conn;
+    enum rc rc;
+};
+
+static void *
+seek(void *arg)
+{
+    struct seeker *k = arg;
+    struct err err;
+
+    k->rc = db_begin_write(k->conn, &err);
+    return NULL;
+}
+
+/* While one connection waits for a frozen server, the others do not wait behind it. */
+static void
+test_breaker_frozen(void **state)
+{
+    struct pg_case *s = *state;
+    struct seeker first;
+    static struct behind b;
+    pthread_t thread;
+    unsigned quick = 0;
+    int before;
+
+    behind_open(s, &b);
+    first = (struct seeker){.conn = b.conn};
+    proxy_set(&b.proxy, PROXY_CLOSED);
+    EXPECT(RC_UNAVAILABLE, db_begin_write(b.other, &s->err));
+    proxy_set(&b.proxy, PROXY_FROZEN);
+    (void)usleep(PG_RETRY_MAX_MS * 1000); /* the next try is due */
+    before = atomic_load(&b.proxy.accepted);
+    assert_int_equal(pthread_create(&thread, NULL, seek, &first), 0);
+    while (atomic_load(&b.proxy.accepted) == before)
+        (void)usleep(1000);
+    for (int i = 0; i < 100; i++) {
+        int64_t start = clock_mono_ms();
+
+        EXPECT(RC_UNAVAILABLE, db_begin_write(b.other, &s->err));
+        quick += clock_mono_ms() - start < 500;
+    }
+    (void)pthread_join(thread, NULL);
+    assert_int_equal(first.rc, RC_UNAVAILABLE);
+    assert_true(quick >= 90);
+    behind_close(&b);
+}
+
+/* ---- the URL ---- */
+
+static void
+test_several_hosts(void **state)
+{
+    struct pg_case *s = *state;
+    static struct behind b;
+    struct db *db = NULL;
+    struct db_conn *conn = NULL;
+    char *hosts;
+    int tried;
+
+    behind_open(s, &b);
+    hosts = mem_printf(s->pool, "host=127.0.0.1,127.0.0.1,%s&port=1,%u,%s&connect_timeout=1",
+                       b.proxy.host, b.proxy.own_port, b.proxy.port);
+    proxy_set(&b.proxy, PROXY_FROZEN);
+    /* one refuses, one stands still, one works; then the last is tried first */
+    pg_case_connect(s, pg_case_url(s, hosts), DB_WRITER, &db, &conn);
+    assert_int_equal(rows(s, conn), 0);
+    tried = atomic_load(&b.proxy.accepted);
+    assert_int_equal(tried, 3); /* with the two of behind_open() */
+    kill_a(s, pid_of(s, conn));
+    assert_int_equal(rows(s, conn), 0);
+    assert_int_equal(atomic_load(&b.proxy.accepted), tried);
+    db_conn_free(&conn);
+    db_free(&db);
+    behind_close(&b);
+}
+
+/* Of several hosts only one that takes writes will do; of one whatever it is, unless asked. */
+static void
+test_read_only_hosts(void **state)
+{
+    struct pg_case *s = *state;
+    const char *host = "host=127.0.0.1,127.0.0.1",
+               *read_only = "%20-cdefault_transaction_read_only%3Don";
+    struct db *db = NULL;
+    struct db_conn *conn = NULL;
+    static struct behind b;
+    const char *url;
+
+    behind_open(s, &b);
+    url = mem_printf(s->pool, "%s%s", postgres_url_of(s->pool, postgres_url(), s->dir), read_only);
+    EXPECT(RC_OK, db_open_postgres(url, &db, &s->err));
+    EXPECT(RC_OK, db_connect(db, DB_WRITER, &conn, &s->err));
+    EXPECT(RC_OK, db_begin_write(conn, &s->err));
+    EXPECT(RC_UNAVAILABLE, add(conn, 1, NULL, &s->err)); /* as on a primary of before */
+    db_rollback(conn);
+    db_conn_free(&conn);
+    db_free(&db);
+    url = mem_printf(s->pool, "%s&%s&port=%s", url, host, b.proxy.port);
+    EXPECT(RC_OK, db_open_postgres(url, &db, &s->err));
+    EXPECT(RC_UNAVAILABLE, db_connect(db, DB_WRITER, &conn, &s->err));
+    assert_non_null(strstr(s->err.detail, "read-only"));
+    db_free(&db);
+    behind_close(&b);
+}
+
+static void
+test_settings_of_the_server(void **state)
+{
+    static const struct sql settings = SQL(
+        "SELECT current_setting('application_name'), current_setting('client_encoding'),"
+        " current_setting('default_transaction_isolation'), current_setting('statement_timeout'),"
+        " current_setting('default_transaction_read_only')");
+    static const char off[] = "%20-csynchronous_commit%3Doff%20-cdefault_transaction_isolation%3D"
+                              "serializable";
+    struct pg_case *s = *state;
+    char *url = mem_printf(s->pool, "%s%s", postgres_url_of(s->pool, postgres_url(), s->dir), off);
+    struct db *db = NULL;
+    struct db_conn *conn = NULL;
+    SCOPED(db_cursor) c = NULL;
+
+    EXPECT(RC_OK,
+           db_open_postgres(postgres_url_with(s->pool, url, "dossier_relaxed=0"), &db, &s->err));
+    EXPECT(RC_INTERNAL, db_connect(db, DB_WRITER, &conn, &s->err));
+    assert_non_null(strstr(s->err.detail, "dossier_relaxed=1"));
+    db_free(&db);
+    pg_case_connect(s, postgres_url_with(s->pool, url, "dossier_statement_ms=1234"), DB_READER, &db,
+                    &conn);
+    EXPECT(RC_OK, db_query_one(conn, &settings, DB_NO_ARGS, &c, &s->err));
+    assert_string_equal(db_col_text(c, 0), "dossier");
+    assert_string_equal(db_col_text(c, 1), "UTF8");
+    assert_string_equal(db_col_text(c, 2), "read committed");
+    assert_string_equal(db_col_text(c, 3), "1234ms");
+    assert_string_equal(db_col_text(c, 4), "on");
+    db_cursor_free(&c);
+    db_conn_free(&conn);
+    db_free(&db);
+}
+
+static void
+test_urls(void **state)
+{
+    static const char *const bad[] = {
+        "",
+        "dbname=x",
+        "mysql://h/d",
+        "postgres://u:secret%zz@h/d",
+        "postgres://u:secret@[::1/d",
+        "postgres://u:secret@h/d?nonsense=1",
+        "postgres://u:secret@h/d?dossier_nonsense=1",
+        "postgres://u:secret@h/d?dossier_statement_ms=0",
+        "postgres://u:secret@h/d?dossier_statement_ms",
+        "postgres://u:secret@h/d?dossier_relaxed=perhaps",
+        "postgres://u:secret@a,b,c,d,e,f,g,h,i/d",
+    };
+    struct pg_case *s = *state;
+    struct db *db = NULL;
+    struct db_conn *conn = NULL;
+
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        EXPECT(RC_INVALID, db_open_postgres(bad[i], &db, &s->err));
+        assert_null(db);
+        assert_null(strstr(s->err.detail, "secret"));
+    }
+    /* what libpq knows gets to it: this server has no TLS, or its certificate is of nobody known */
+    EXPECT(RC_OK, db_open_postgres(pg_case_url(s, "sslmode=verify-full&sslrootcert=/nonexistent"),
+                                   &db, &s->err));
+    EXPECT(RC_UNAVAILABLE, db_connect(db, DB_WRITER, &conn, &s->err));
+    assert_true(strstr(s->err.detail, "SSL") || strstr(s->err.detail, "root certificate"));
+    db_free(&db);
+    EXPECT(RC_OK, db_open_postgres(pg_case_url(s, "dbname=no_such_database"), &db, &s->err));
+    EXPECT(RC_UNAVAILABLE, db_connect(db, DB_WRITER, &conn, &s->err));
+    assert_non_null(strstr(s->err.detail, "no_such_database"));
+    db_free(&db);
+}
+
+static const struct CMUnitTest cases[] = {
+    PG_CASE(test_killed_while_idle),
+    PG_CASE(test_killed_after_begin),
+    PG_CASE(test_killed_in_between),
+    PG_CASE(test_killed_in_a_statement),
+    PG_CASE(test_killed_under_a_cursor),
+    PG_CASE(test_cut_in_commit),
+    PG_CASE(test_cut_after_an_error),
+    PG_CASE(test_frozen),
+    PG_CASE(test_frozen_in_commit),
+    PG_CASE(test_frozen_rollback),
+    PG_CASE(test_breaker),
+    PG_CASE(test_breaker_frozen),
+    PG_CASE(test_several_hosts),
+    PG_CASE(test_read_only_hosts),
+    PG_CASE(test_settings_of_the_server),
+    PG_CASE(test_urls),
+};
+
+int
+main(void)
+{
+    return postgres_missing() ? 0 : cmocka_run_group_tests(cases, NULL, NULL);
+}
