@@ -112,12 +112,19 @@ void db_conn_free(struct db_conn **conn);
 /* Reads that pass `mono_ms` (clock_mono_ms(); 0: none) end with RC_BUSY. */
 void db_conn_deadline(struct db_conn *conn, int64_t mono_ms);
 
-/* A read transaction sees one state; a write transaction starts as one (BEGIN IMMEDIATE). */
+/*
+ * A read transaction sees one state; a write transaction starts as one (BEGIN IMMEDIATE). With
+ * DB_MANY_WRITERS each statement of the latter sees what others have committed by then, and a
+ * connection that was lost is made anew here (UNAVAILABLE when that fails), so a struct db_conn can
+ * be kept for ever.
+ */
 MUST_CHECK enum rc db_begin_read(struct db_conn *conn, struct err *err);
 MUST_CHECK enum rc db_begin_write(struct db_conn *conn, struct err *err);
 /*
- * Makes the transaction durable. STORAGE_FULL: undone, nothing happened. COMMIT_UNKNOWN: it may
- * or may not be on disk; the process must stop and let recovery decide.
+ * Makes the transaction durable. STORAGE_FULL: undone, nothing happened; with DB_MANY_WRITERS
+ * whatever else fails is undone as well, but for COMMIT_UNKNOWN: it may or may not be on disk. An
+ * embedded database's process must stop then and let recovery decide; one of a server may still be
+ * committing it, so that only who gets the locks it held can tell.
  */
 MUST_CHECK enum rc db_commit(struct db_conn *conn, struct err *err);
 void db_rollback(struct db_conn *conn);

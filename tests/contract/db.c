@@ -505,12 +505,12 @@ static struct CMUnitTest cases[] = {
     CASE(test_deadline),
     CASE(test_deadline_in_transaction),
     CASE(test_backup_nowhere),
+    CASE(test_schema),
     /* of a database in files only, from here on */
     CASE(test_backup),
     CASE(test_checkpoint_erases),
-    CASE(test_schema),
 };
-#define FILES_ONLY 3
+#define FILES_ONLY 2
 
 int
 main(void)

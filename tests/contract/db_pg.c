@@ -324,7 +324,7 @@ test_large_in_parts(void **state)
         assert_int_equal(db_col_int(c, 1), ++n);
     assert_false(row);
     assert_int_equal(n, 1500);
-    assert_int_equal(trips(s->reader) - before, 1500 / 256 + 1);
+    assert_int_equal(trips(s->reader) - before, 1500 / PG_FETCH_ROWS + 1);
     db_rollback(s->reader);
 }
 
@@ -482,6 +482,33 @@ test_read_committed(void **state)
     EXPECT(RC_OK, db_commit(s->a, &s->err));
 }
 
+/* ---- limits in time ---- */
+
+/* One of the case's own takes the place of that in the URL, be it shorter or longer. */
+static void
+test_limits(void **state)
+{
+    static const struct sql sleep_some = SQL("SELECT 1 FROM pg_sleep(1.2)");
+    struct pg_case *s = *state;
+    struct db_cursor *c = NULL;
+    struct pg_conn *brief = (struct pg_conn *)s->brief;
+    int pid = PQbackendPID(brief->link);
+
+    EXPECT(RC_BUSY, db_query_one(s->brief, &sleep_some, DB_NO_ARGS, &c, &s->err));
+    db_conn_deadline(s->brief, clock_mono_ms() + 60000);
+    EXPECT(RC_OK, db_begin_read(s->brief, &s->err));
+    EXPECT(RC_OK, db_query_one(s->brief, &sleep_some, DB_NO_ARGS, &c, &s->err));
+    db_cursor_free(&c);
+    db_rollback(s->brief);
+    db_conn_deadline(s->brief, clock_mono_ms() + 100);
+    EXPECT(RC_OK, db_begin_read(s->brief, &s->err));
+    EXPECT(RC_BUSY, db_query_one(s->brief, &sleep_some, DB_NO_ARGS, &c, &s->err));
+    db_rollback(s->brief);
+    assert_int_equal(rows(s, s->brief), 0);
+    /* the server has ended them, so that the connection could be kept */
+    assert_int_equal(PQbackendPID(brief->link), pid);
+}
+
 /* ---- scripts ---- */
 
 /* They have no limit in time, and do not change that of other statements. */
@@ -543,6 +570,7 @@ static const struct CMUnitTest cases[] = {
     PG_CASE(test_deadlock),
     PG_CASE(test_serialisation),
     PG_CASE(test_read_committed),
+    PG_CASE(test_limits),
     PG_CASE(test_scripts),
     PG_CASE(test_changed_schema),
 };

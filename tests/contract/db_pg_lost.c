@@ -85,13 +85,18 @@ test_killed_in_between(void **state)
 {
     struct pg_case *s = *state;
 
-    for (int how = 0; how < 6; how++) {
+    char *wide = mem_zalloc(s->pool, KIB(256)); /* more than libpq keeps to itself */
+
+    memset(wide, 'x', KIB(256) - 1);
+    for (int how = 0; how < 7; how++) {
         int64_t pid = pid_of(s, s->a);
 
         EXPECT(RC_OK, db_begin_write(s->a, &s->err));
         EXPECT(RC_OK, add(s->a, 1, NULL, &s->err));
         if (how == 5)
             EXPECT(RC_OK, later(s, 2, NULL));
+        if (how == 6)
+            EXPECT(RC_OK, later(s, 2, wide));
         kill_a(s, pid);
         if (how == 0)
             EXPECT(RC_UNAVAILABLE, add(s->a, 2, NULL, &s->err));
@@ -169,7 +174,7 @@ test_killed_under_a_cursor(void **state)
         n += !rc && row;
     }
     assert_int_equal(rc, RC_UNAVAILABLE);
-    assert_int_equal(n, 256);
+    assert_int_equal(n, PG_FETCH_ROWS);
     db_cursor_free(&c);
     db_rollback(s->reader);
     assert_int_equal(rows(s, s->reader), 0);
@@ -268,6 +273,23 @@ test_cut_in_commit(void **state)
             behind_close(&b);
         }
     }
+}
+
+/* A transaction of which the server knows better is not taken for committed. */
+static void
+test_commit_that_rolls_back(void **state)
+{
+    struct pg_case *s = *state;
+    static struct behind b;
+
+    behind_open(s, &b);
+    EXPECT(RC_OK, db_begin_write(b.conn, &s->err));
+    EXPECT(RC_OK, add(b.conn, 1, NULL, &s->err));
+    proxy_set(&b.proxy, PROXY_ABORT);
+    EXPECT(RC_RERUN, db_commit(b.conn, &s->err));
+    assert_int_equal(rows(s, s->b), 0);
+    assert_int_equal(rows(s, b.conn), 0);
+    behind_close(&b);
 }
 
 /* A statement that had failed before the cut has made COMMIT impossible. */
@@ -568,6 +590,7 @@ static const struct CMUnitTest cases[] = {
     PG_CASE(test_killed_in_a_statement),
     PG_CASE(test_killed_under_a_cursor),
     PG_CASE(test_cut_in_commit),
+    PG_CASE(test_commit_that_rolls_back),
     PG_CASE(test_cut_after_an_error),
     PG_CASE(test_frozen),
     PG_CASE(test_frozen_in_commit),

@@ -25,6 +25,7 @@ enum proxy_way {
     PROXY_CUT_BEFORE, /* passes, but closes a connection in place of passing COMMIT on */
     PROXY_CUT_AFTER,  /* the same once the server has answered to COMMIT */
     PROXY_FREEZE_AT,  /* passes, but becomes FROZEN once COMMIT was passed on */
+    PROXY_ABORT,      /* passes, but asks the server for ABORT in place of COMMIT */
 };
 
 struct proxy {
@@ -79,7 +80,7 @@ proxy_pass(struct proxy *p, struct proxy_pair *pair, bool from_client)
     int from = from_client ? pair->client : pair->server;
     int to = from_client ? pair->server : pair->client;
     static const char commit[] = "COMMIT"; /* with its NUL: not that of READ COMMITTED */
-    char bytes[8192];
+    char bytes[8192], *at;
     ssize_t n = recv(from, bytes, sizeof(bytes), 0);
     int way = atomic_load(&p->way);
 
@@ -87,10 +88,13 @@ proxy_pass(struct proxy *p, struct proxy_pair *pair, bool from_client)
         return false;
     if (!from_client && pair->committing)
         return false; /* PROXY_CUT_AFTER: the answer */
-    if (from_client && memmem(bytes, (size_t)n, commit, sizeof(commit))) {
+    at = memmem(bytes, (size_t)n, commit, sizeof(commit));
+    if (from_client && at) {
         if (way == PROXY_CUT_BEFORE)
             return false;
         pair->committing = way == PROXY_CUT_AFTER;
+        if (way == PROXY_ABORT)
+            memcpy(at, "ABORT ", sizeof(commit));
         if (way == PROXY_FREEZE_AT)
             atomic_store(&p->way, PROXY_FROZEN);
     }

@@ -57,7 +57,8 @@ cue(struct fault_db *f, enum db_fault_slot slot, bool *ret_after, struct err *er
         }
     }
     pthread_mutex_unlock(&f->lock);
-    if (slot == DB_FAULT_COMMIT && rc && rc != RC_STORAGE_FULL)
+    if (slot == DB_FAULT_COMMIT && rc && rc != RC_STORAGE_FULL &&
+        !(f->base.caps & DB_MANY_WRITERS && (rc == RC_RERUN || rc == RC_UNAVAILABLE)))
         rc = RC_COMMIT_UNKNOWN;
     else if (slot != DB_FAULT_COMMIT && rc == RC_COMMIT_UNKNOWN)
         rc = RC_IO;

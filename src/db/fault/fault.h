@@ -3,7 +3,8 @@
  * fault: a database that wraps another and fails on cue, for tests of what stands above.
  *
  *  I1  What it answers is what db.h allows for the call: a commit that fails with anything but
- *      STORAGE_FULL is COMMIT_UNKNOWN, and is undone unless the plan says `after`.
+ *      STORAGE_FULL (or RERUN or UNAVAILABLE, with DB_MANY_WRITERS) is COMMIT_UNKNOWN, and is
+ *      undone unless the plan says `after`.
  *  I2  A call that fails has not reached the wrapped database, unless the plan says `after`.
  *  I3  A plan without a call to fail (nth 0) changes nothing but the count.
  *

@@ -5,7 +5,6 @@
 
 #include "base/clock.h"
 
-#define FETCH_ROWS 256
 #define LATER_MAX 256 /* queued statements, after which the server is asked how it goes */
 
 /* https://github.com/postgres/postgres/blob/REL_15_STABLE/src/include/catalog/pg_type.dat */
@@ -142,7 +141,7 @@ send_fetch(struct pg_conn *c, unsigned number, PGresult **into)
 {
     char text[48];
 
-    (void)snprintf(text, sizeof(text), "FETCH %d FROM c%u", FETCH_ROWS, number);
+    (void)snprintf(text, sizeof(text), "FETCH %d FROM c%u", PG_FETCH_ROWS, number);
     pg_pipe_send(c, PG_STATEMENT, NULL, text, DB_NO_ARGS, into);
 }
 
@@ -184,7 +183,7 @@ query(struct db_conn *conn, const struct sql *sql, const char *built, const stru
     cur->res = res;
     cur->row = -1;
     cur->number = large ? c->cursors : 0;
-    cur->more = large && PQntuples(res) == FETCH_ROWS;
+    cur->more = large && PQntuples(res) == PG_FETCH_ROWS;
     *ret = &cur->base;
     return RC_OK;
 }
@@ -206,7 +205,7 @@ fetch(struct pg_cursor *cur, struct err *err)
     PQclear(cur->res);
     cur->res = res;
     cur->row = -1;
-    cur->more = PQntuples(res) == FETCH_ROWS;
+    cur->more = PQntuples(res) == PG_FETCH_ROWS;
     return RC_OK;
 }
 

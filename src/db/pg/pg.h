@@ -11,9 +11,11 @@
  *  I3  Nothing waits for ever. A wait ends at the deadline of the connection (plus PG_GRACE_MS, so
  *      that the server's own statement_timeout comes first and the connection survives), else after
  *      `dossier_statement_ms`; then the connection is closed. Only a script may take its time, and
- *      libpq resolves host names in PQconnectStart, as long as the resolver takes. PQcancel is
+ *      libpq resolves host names in PQconnectStart, as long as the resolver takes (a name with
+ *      several addresses has the time of one). PQcancel is
  *      not used: it has no limit in time. The server notices a closed connection within a second
- *      (client_connection_check_interval) and ends what ran there.
+ *      (client_connection_check_interval) and ends what ran there, one that vanished by its
+ *      keepalives, and a writer that does nothing in a transaction for 12 times the limit.
  *  I4  A connection that was lost is closed at once (`link` is NULL) and its transaction spoilt;
  *      the next transaction, or statement outside one, connects again. One that was cut while
  *      idle is noticed there, too, and replaced before anything is sent on it.
@@ -22,6 +24,8 @@
  *  I6  COMMIT_UNKNOWN: COMMIT was sent and the server did not say, with an error of the severity
  *      ERROR, that the transaction is undone. A statement outside a transaction on a writer's
  *      connection is its own COMMIT.
+ *  I7  A result is read whole before its first row is seen, so that any other statement may run in
+ *      between. Only that of a `large` statement in a transaction comes in parts, of PG_FETCH_ROWS.
  *
  * Threads: a struct pg is shared, a struct pg_conn belongs to one thread at a time.
  */
@@ -35,6 +39,7 @@
 #define PG_ARGS_MAX 48
 #define PG_CACHE_SLOTS 512 /* power of two, well above the number of static statements */
 #define PG_GRACE_MS 300
+#define PG_FETCH_ROWS 256
 #define PG_HOSTS_MAX 8
 #define PG_RETRY_MAX_MS 500
 

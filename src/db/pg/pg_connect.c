@@ -117,7 +117,10 @@ static const char setup[] =
     "  coalesce($3, current_setting('default_transaction_read_only')), false),"
     " set_config('default_transaction_isolation', 'read committed', false),"
     " set_config('standard_conforming_strings', 'on', false),"
-    " set_config('client_connection_check_interval', '1s', false)";
+    " set_config('client_connection_check_interval', '1s', false),"
+    " set_config('tcp_keepalives_idle', '30', false),"
+    " set_config('tcp_keepalives_interval', '10', false),"
+    " set_config('tcp_keepalives_count', '3', false)";
 
 static enum rc
 check_server(const struct pg *pg, PGresult *res, struct err *err)

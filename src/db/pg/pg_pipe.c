@@ -35,7 +35,7 @@ pg_pipe_drop(struct pg_conn *c)
 {
     PQfinish(c->link);
     c->link = NULL;
-    c->doomed = false;
+    c->doomed = c->failed = c->drop = false;
     c->head = c->n = c->unsynced = 0;
     for (size_t i = 0; i < PG_CACHE_SLOTS; i++) {
         if (c->cache[i])

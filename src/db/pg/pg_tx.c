@@ -26,7 +26,7 @@ send_begin(struct pg_conn *c)
     char text[24];
 
     send(c, PG_STATEMENT, c->tx_writes ? &begin_write : &begin_read);
-    if (c->deadline_ms && left < c->pg->statement_ms) {
+    if (c->deadline_ms) {
         (void)snprintf(text, sizeof(text), "%lld", (long long)(left > 0 ? left : 1));
         pg_pipe_send(c, PG_STATEMENT, &limit_statements, NULL, DB_ARGS(db_text(text)), NULL);
     }
