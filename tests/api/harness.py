@@ -32,6 +32,7 @@ from pathlib import Path
 
 import requests
 
+import engines
 import schema
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,8 +69,13 @@ class CommandFailed(Exception):
 
 
 def run_binary(*argv, seconds=COMMAND_SECONDS, **options):
-    """Runs the binary to its end; a CompletedProcess, whatever its exit status."""
-    return subprocess.run([BINARY, *map(str, argv)], capture_output=True, text=True,
+    """Runs the binary to its end; a CompletedProcess, whatever its exit status. With --data it
+    finds the engines of the server that was started there."""
+    argv = list(map(str, argv))
+    if "--data" in argv:
+        env = options.get("env", os.environ)
+        options["env"] = {**engines.environment(argv[argv.index("--data") + 1]), **env}
+    return subprocess.run([BINARY, *argv], capture_output=True, text=True,
                           stdin=subprocess.DEVNULL, timeout=seconds, check=False, **options)
 
 
@@ -91,7 +97,8 @@ def parse_output(text):
 
 class Server:
     """
-    One `dossier serve` in a directory of its own, which outlives stops and starts.
+    One `dossier serve` in a directory of its own, which outlives stops and starts, as do its rows
+    and bytes, wherever they are (engines.py).
 
     With `tls`, a certificates.Pair, it speaks TLS, and clients trust nobody else.
     """
@@ -124,8 +131,9 @@ class Server:
         """True once it is ready; False when it is not going to be, and most likely has ended."""
         argv = [BINARY, "serve", "--data", str(self.data_dir), "--listen", self.listen,
                 *self.options]
+        env = {**self.place.env, **self.env}
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, env=self.env,
+            self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, env=env,
                                             stdout=subprocess.PIPE, stderr=log)
         RUNNING.append(self)
         self.ready_line = self._read_line(time.monotonic() + READY_SECONDS)
@@ -173,6 +181,7 @@ class Server:
 
     def remove(self):
         self.stop()
+        engines.forget(self.data_dir)
         shutil.rmtree(self.home, ignore_errors=True)
 
     def log(self, start=0):
@@ -183,6 +192,10 @@ class Server:
         return self.log_path.stat().st_size if self.log_path.exists() else 0
 
     # ---- what stands around it ----
+
+    @property
+    def place(self):
+        return engines.place_of(self.data_dir)
 
     @property
     def address(self):
@@ -210,7 +223,7 @@ class Server:
     def run(self, *argv):
         """A command against this data directory; its JSON. Raises CommandFailed."""
         argv = [*map(str, argv), "--data", str(self.data_dir)]
-        done = run_binary(*argv, env=self.env)
+        done = run_binary(*argv, env={**self.place.env, **self.env})
         if done.returncode != 0:
             raise CommandFailed(argv, done.returncode, done.stderr or done.stdout)
         return parse_output(done.stdout)
@@ -234,12 +247,8 @@ class Server:
         return Api(self, key, **options)
 
     def holds(self, marker):
-        """True when these bytes stand in any file of the data directory."""
-        for path in self.data_dir.rglob("*"):
-            with contextlib.suppress(FileNotFoundError, OSError):
-                if path.is_file() and marker in path.read_bytes():
-                    return True
-        return False
+        """True when these bytes stand in any file of the data directory, in any row or blob."""
+        return any(marker in content for content in self.place.contents())
 
 
 class Workspace:

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Where the servers under test keep rows and bytes: in their data directories, or, when the
+environment names a server, there. Each data directory has a place of its own.
+
+    DOSSIER_TEST_DATABASE   postgres://...: a new database for each
+    DOSSIER_TEST_S3         s3://bucket?...: a new prefix for each, with AWS_ACCESS_KEY_ID and
+                            AWS_SECRET_ACCESS_KEY
+
+Tests that look into files of the embedded engines are marked `embedded` and do not run elsewhere.
+"""
+import atexit
+import contextlib
+import os
+import secrets
+import sqlite3
+import sys
+import threading
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from bed import s3  # noqa: E402
+
+DATABASE = os.environ.get("DOSSIER_TEST_DATABASE")
+S3 = os.environ.get("DOSSIER_TEST_S3")
+EMBEDDED = not DATABASE and not S3
+
+_places = {}
+_lock = threading.Lock()
+
+
+class Place:
+    """Of one data directory. `env`: what tells the binary about it."""
+
+    def __init__(self, data_dir):
+        self.data_dir, self.name, self.env = Path(data_dir), "t" + secrets.token_hex(6), {}
+        if DATABASE:
+            _outside(f"CREATE DATABASE {self.name}")
+            self.url = urlsplit(DATABASE)._replace(path="/" + self.name).geturl()
+            self.env["DOSSIER_DATABASE"] = self.url
+        if S3:
+            url = urlsplit(S3)
+            self.bucket, self.prefix = url.netloc, f"{url.path.strip('/')}/{self.name}".lstrip("/")
+            self.env["DOSSIER_BLOBS"] = url._replace(path="/" + self.prefix).geturl()
+            self.store = s3.Client(parse_qs(url.query)["endpoint"][0],
+                                   os.environ["AWS_ACCESS_KEY_ID"],
+                                   os.environ["AWS_SECRET_ACCESS_KEY"])
+
+    def remove(self):
+        if DATABASE:
+            _outside(f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)")
+        if S3:
+            self.store.clear(self.bucket, self.prefix + "/")
+
+    @contextlib.contextmanager
+    def rows(self):
+        """The database, as somebody opens it who may: execute(text, parameters) on both engines,
+        with ? for a parameter. One transaction, committed at the end."""
+        if DATABASE:
+            with contextlib.closing(_connect(self.url)) as connection, connection:
+                yield _Postgres(connection)
+        else:
+            path = self.data_dir / "dossier.db"
+            with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+                yield connection
+
+    def contents(self):
+        """All bytes kept here, as pieces of any size; also those of the database's rows."""
+        for path in self.data_dir.rglob("*"):
+            with contextlib.suppress(FileNotFoundError, OSError):
+                if path.is_file():
+                    yield path.read_bytes()
+        if S3:
+            for key in self.store.keys(self.bucket, self.prefix + "/"):
+                yield self.store.get(self.bucket, key) or b""
+        if DATABASE:
+            with self.rows() as rows:
+                yield rows.dump()
+
+
+def place_of(data_dir):
+    """The place of a data directory, made when it is first asked for."""
+    with _lock:
+        if str(data_dir) not in _places:
+            _places[str(data_dir)] = Place(data_dir)
+        return _places[str(data_dir)]
+
+
+def environment(data_dir):
+    """Variables for a command about a data directory; none when no server was started there."""
+    with _lock:
+        place = _places.get(str(data_dir))
+    return place.env if place else {}
+
+
+def forget(data_dir):
+    with _lock:
+        place = _places.pop(str(data_dir), None)
+    if place:
+        place.remove()
+
+
+@atexit.register
+def _forget_all():
+    for data_dir in list(_places):
+        forget(data_dir)
+
+
+# ---- PostgreSQL ----
+
+def _connect(url):
+    import psycopg2     # only where there is a server: not every machine has it
+    return psycopg2.connect(url)
+
+
+def _outside(statement):
+    """Runs what cannot be part of a transaction."""
+    with contextlib.closing(_connect(DATABASE)) as connection:
+        connection.autocommit = True
+        connection.cursor().execute(statement)
+
+
+class _Postgres:
+    """A connection as sqlite3 has it, as far as tests need."""
+
+    def __init__(self, connection):
+        self.connection = connection
+
+    def execute(self, text, parameters=()):
+        cursor = self.connection.cursor()
+        cursor.execute(text.replace("%", "%%").replace("?", "%s"), list(parameters))
+        return _Answer(cursor)
+
+    def dump(self):
+        """Every row of every table in the binary format, in which texts and bytes are themselves."""
+        import io
+        into = io.BytesIO()
+        tables = self.execute("SELECT quote_ident(tablename) FROM pg_tables"
+                              " WHERE schemaname = 'public' ORDER BY 1").fetchall()
+        for (table,) in tables:
+            self.connection.cursor().copy_expert(f"COPY {table} TO STDOUT (FORMAT binary)", into)
+        return into.getvalue()
+
+
+class _Answer:
+    """Rows with bytes in them, as sqlite3 has it."""
+
+    def __init__(self, cursor):
+        self.cursor = cursor
+
+    def fetchone(self):
+        row = self.cursor.fetchone()
+        return row and tuple(bytes(value) if isinstance(value, memoryview) else value
+                             for value in row)
+
+    def __iter__(self):
+        return iter(self.fetchone, None)
+
+    def fetchall(self):
+        return list(self)
