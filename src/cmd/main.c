@@ -10,6 +10,7 @@
 #include "cmd/engines.h"
 #include "http/forwarded.h"
 #include "http/server.h"
+#include "limits/limits.h"
 
 /* `dossier help [COMMAND]` and `dossier COMMAND --help`. */
 static int
@@ -61,6 +62,8 @@ static int
 bad_value(const struct conf *conf)
 {
     static const enum conf_option addresses[] = {CONF_LISTEN, CONF_ADMIN_LISTEN};
+    const char *limits_url = conf_text(conf, CONF_LIMITS);
+    SCOPED(limits) limits = NULL;
     struct err err;
 
     if (engines_check(conf, &err)) {
@@ -78,6 +81,9 @@ bad_value(const struct conf *conf)
     }
     if (bad_proxies(conf_text(conf, CONF_TRUSTED_PROXY)))
         return 2;
+    if (limits_url && limits_open(limits_url, &limits, &err)) {
+        (void)fprintf(stderr, "dossier: %s\n", err.detail);
+    }
     if (!conf_text(conf, CONF_TLS_CERT) != !conf_text(conf, CONF_TLS_KEY)) {
         (void)fprintf(stderr, "dossier: --tls-cert and --tls-key: give both, or none\n");
         return 2;

@@ -19,6 +19,7 @@
 #define ACCESS_TRUNCATE (1ULL << 14)
 #define ACCESS_IOCTL_DEV (1ULL << 15)
 #define NET_CONNECT_TCP (1ULL << 1)
+#define RULE_NET_PORT 2
 #define SCOPE_ABSTRACT_UNIX (1ULL << 0)
 #define SCOPE_SIGNAL (1ULL << 1)
 
@@ -35,6 +36,12 @@ struct ruleset {
     uint64_t files;
     uint64_t net;
     uint64_t scoped;
+};
+
+/* struct landlock_net_port_attr of ABI 4. */
+struct port_rule {
+    uint64_t allowed;
+    uint64_t port;
 };
 
 /* What libraries read after the start; absent ones are passed over. */
@@ -98,7 +105,7 @@ rules_of(long version, bool connects)
     if (version >= 3)
         r.files |= ACCESS_TRUNCATE;
     if (version >= 4 && !connects)
-        r.net = NET_CONNECT_TCP; /* with no rule that allows any */
+        r.net = NET_CONNECT_TCP;
     if (version >= 5)
         r.files |= ACCESS_IOCTL_DEV;
     if (version >= 6)
@@ -168,6 +175,14 @@ allow_reading_again(int ruleset, const char *path)
 }
 
 static bool
+allow_port(int ruleset, uint16_t port)
+{
+    const struct port_rule rule = {.allowed = NET_CONNECT_TCP, .port = port};
+
+    return syscall(SYS_landlock_add_rule, ruleset, RULE_NET_PORT, &rule, 0) == 0;
+}
+
+static bool
 fill_ruleset(int ruleset, const struct ruleset *rules, const struct sandbox_paths *paths)
 {
     bool ok = allow_below(ruleset, paths->data, rules->files & ~NOT_IN_DATA);
@@ -178,6 +193,8 @@ fill_ruleset(int ruleset, const struct ruleset *rules, const struct sandbox_path
         ok = !paths->bound[i] || allow_beside(ruleset, paths->bound[i], NAME_SOCKETS);
     for (size_t i = 0; i < ARRAY_LEN(readable) && ok; i++)
         ok = allow_to_read(ruleset, readable[i]);
+    if (rules->net && paths->port)
+        ok = ok && allow_port(ruleset, paths->port);
     return ok && (!paths->connects || allow_to_connect(ruleset));
 }
 

@@ -7,8 +7,8 @@
  *      again while it runs, and from the few places of the system that the C library, OpenSSL and
  *      libmagic read (Landlock).
  *  I3  No program is run, no process made or looked into, no connection opened (unless the
- *      database or the bytes are elsewhere), and none of the kernel's rarer and riskier services is
- *      reached (seccomp).
+ *      database or the bytes are elsewhere; to the port of --limits in any case), and none of the
+ *      kernel's rarer and riskier services is reached (seccomp).
  *  I4  The memory, which holds keys, is never written to a core file or shown to a debugger.
  *
  * What the kernel does not know is left out, and the log says so. Under AddressSanitizer and
@@ -34,6 +34,7 @@
 struct sandbox_paths {
     const char *data; /* the directory to be written below; it exists */
     bool connects;    /* connections may be opened: rows or bytes are on other machines */
+    uint16_t port;    /* the one, of any machine, to which they may otherwise; 0: none */
     /*
      * Files that are read again later, such as a certificate; NULL: none. Whatever stands in or
      * below their directories may be read then, for a new file may come under another name and a

@@ -26,6 +26,7 @@
 
 struct serving {
     struct home *home;
+    struct limits *limits; /* NULL: each node counts alone */
     struct service service;
     struct service operations; /* of --admin-listen */
     struct jobs *jobs;
@@ -84,11 +85,12 @@ listen_all(struct serving *s, const struct conf *conf, struct err *err)
 
 /* Before any thread, and before anything of the directory is read. */
 static enum rc
-confine(const struct conf *conf, struct err *err)
+confine(const struct serving *s, const struct conf *conf, struct err *err)
 {
     const struct sandbox_paths paths = {
         .data = conf_text(conf, CONF_DATA),
         .connects = engines_remote(conf),
+        .port = s->limits ? limits_port(s->limits) : 0,
         .read_beside = {conf_text(conf, CONF_TLS_CERT), conf_text(conf, CONF_TLS_KEY)},
         .bound = {server_socket_path(conf_text(conf, CONF_LISTEN)),
                   server_socket_path(conf_text(conf, CONF_ADMIN_LISTEN))},
@@ -103,10 +105,13 @@ confine(const struct conf *conf, struct err *err)
 static enum rc
 start(struct serving *s, const struct conf *conf, struct err *err)
 {
+    const char *limits = conf_text(conf, CONF_LIMITS);
     enum rc rc = route_check_table(routes, err);
 
+    if (!rc && limits)
+        rc = limits_open(limits, &s->limits, err);
     if (!rc)
-        rc = confine(conf, err);
+        rc = confine(s, conf, err);
     if (!rc)
         rc = home_open(conf, 0, &s->home, err);
     if (rc)
@@ -115,7 +120,10 @@ start(struct serving *s, const struct conf *conf, struct err *err)
         clock_resume(s->home->newest_ms);
     backup_sweep(s->home->dir);
     make_service(s, conf);
-    rc = jobs_start(&s->service, &s->jobs, err);
+    if (s->limits)
+        rc = budgets_share(s->service.budgets, s->limits, err);
+    if (!rc)
+        rc = jobs_start(&s->service, &s->jobs, err);
     if (!rc)
         rc = listen_all(s, conf, err);
     if (!rc)
@@ -134,6 +142,7 @@ stop(struct serving *s, int64_t drain_ms)
     if (s->home)
         atomic_store(&s->home->ready, NULL);
     budgets_free(&s->service.budgets);
+    limits_free(&s->limits);
     auth_free(&s->service.auth);
     home_close(&s->home);
 }

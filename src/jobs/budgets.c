@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * budgets: adds what has been counted to the day counters in the database, and learns from their
- * sums what other nodes have. What could not be written is tried again at the next turn.
+ * budgets: keeps shared budgets shared, adds what has been counted to the day counters in the
+ * database, and learns from their sums what other nodes have. What could not be written is tried again at the next turn.
  */
 #include <stdlib.h>
 
@@ -39,6 +39,7 @@ run(struct jobs *jobs, struct err *err)
     struct counted c = {0};
     enum rc rc = RC_OK;
 
+    budgets_keep_shared(jobs->service->budgets);
     budgets_unsaved(jobs->service->budgets, pool, &c.added, &c.n);
     if (c.n > 0) {
         /* nodes that lock rows in one order cannot lock each other out */

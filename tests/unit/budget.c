@@ -13,7 +13,7 @@
 #define THREADS 16
 #define SUBJECTS 100000
 #define SUBJECTS_BYTES ((size_t)32 << 20)
-#define CROWD 8300 /* a little over what one shard remembers */
+#define CROWD 7100 /* a little over what one shard remembers */
 
 struct bench {
     struct house *house;

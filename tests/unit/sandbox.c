@@ -102,7 +102,7 @@ landlock_version(void)
 static int
 in_sandbox(const struct world *w, act_fn *act)
 {
-    const struct sandbox_paths paths = {.data = w->data};
+    const struct sandbox_needs needs = {.data = w->data};
     struct err err;
     int status;
     pid_t pid = fork();
@@ -110,7 +110,7 @@ in_sandbox(const struct world *w, act_fn *act)
     assert_true(pid >= 0);
     if (pid == 0) {
         (void)alarm(SECONDS);
-        if (sandbox_enter(&paths, &err)) {
+        if (sandbox_enter(&needs, &err)) {
             print_error("%s\n", err.detail);
             _exit(255);
         }
