@@ -83,6 +83,7 @@ bad_value(const struct conf *conf)
         return 2;
     if (limits_url && limits_open(limits_url, &limits, &err)) {
         (void)fprintf(stderr, "dossier: %s\n", err.detail);
+        return 2;
     }
     if (!conf_text(conf, CONF_TLS_CERT) != !conf_text(conf, CONF_TLS_KEY)) {
         (void)fprintf(stderr, "dossier: --tls-cert and --tls-key: give both, or none\n");

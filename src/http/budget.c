@@ -406,11 +406,25 @@ ask(struct budgets *b, const struct caller *caller, const struct tier_limits *li
     return rc;
 }
 
+/* The minute of the shared counters; of one of this node's own they have been told. */
+static void
+take_over_minute(struct minute *m, const struct limits_state *state)
+{
+    int64_t mono = clock_mono_ms();
+    bool told = m->shared_ms == 0 && mono - m->start_ms < MINUTE_MS;
+
+    if (state->minute_start_ms > m->shared_ms)
+        *m = (struct minute){.start_ms = mono - state->now_ms + state->minute_start_ms,
+                             .own = told ? m->own : 0,
+                             .shared_ms = state->minute_start_ms};
+    if (state->minute_start_ms == m->shared_ms && state->minute_used > m->used)
+        m->used = state->minute_used;
+}
+
 static void
 take_over(struct entry *e, const struct answer *answer, int64_t now_ms)
 {
     const struct limits_state *state = &answer->state;
-    bool granted = state->outcome == LIMITS_GRANTED;
 
     if (e->day.day != state->now_ms / DAY_MS)
         begin_day(e, state->now_ms / DAY_MS);
@@ -419,13 +433,8 @@ take_over(struct entry *e, const struct answer *answer, int64_t now_ms)
     e->shared.born_ms = state->born_ms;
     if (state->day_used > e->day.used)
         e->day.used = state->day_used;
-    if (state->minute_start_ms > e->minute.shared_ms)
-        e->minute =
-            (struct minute){.start_ms = clock_mono_ms() - state->now_ms + state->minute_start_ms,
-                            .shared_ms = state->minute_start_ms};
-    if (state->minute_start_ms == e->minute.shared_ms && state->minute_used > e->minute.used)
-        e->minute.used = state->minute_used;
-    if (!granted)
+    take_over_minute(&e->minute, state);
+    if (state->outcome != LIMITS_GRANTED)
         return;
     e->own++;
     e->day.last_used_ms = now_ms;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * budgets: keeps shared budgets shared, adds what has been counted to the day counters in the
- * database, and learns from their sums what other nodes have. What could not be written is tried again at the next turn.
+ * database, and learns from their sums what other nodes have. What could not be written is tried
+ * again at the next turn.
  */
 #include <stdlib.h>
 

@@ -48,7 +48,7 @@ parse_where(TALLOC_CTX *pool, const char *text, size_t len, struct redis_url *re
         return refuse(err, "a bracket is not closed");
     end = end ? end : text + len;
     if (!text_unescape(pool, text + bracket, (size_t)(end - text) - bracket, false, &host) ||
-        !*host || strpbrk(host, " /@[]"))
+        !*host || strpbrk(host, " /?@[]"))
         return refuse(err, "there is no host in it");
     rest = mem_strndup(pool, end + bracket, len - (size_t)(end - text) - bracket);
     if (*rest && (*rest != ':' || !text_uint(rest + 1, UINT16_MAX, &port) || port == 0))
