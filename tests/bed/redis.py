@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""redis-server without a disk."""
+"""redis-server, without a disk unless an option says otherwise."""
 import socket
 
 from . import servers
@@ -8,13 +8,19 @@ from . import servers
 class Redis(servers.Engine):
     name = "redis"
 
+    def __init__(self, *options):
+        """Options of redis-server: they win against those below."""
+        super().__init__()
+        self.options = options
+
     def _start(self):
         port = self.port()
         self.url = f"redis://127.0.0.1:{port}"
         self.server = self.add(
             "redis", [servers.program("redis-server"), "--port", port, "--bind", "127.0.0.1",
                       "--save", "", "--appendonly", "no", "--dir", self.home,
-                      "--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru"],
+                      "--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru",
+                      *self.options],
             lambda: self.ask("PING") == b"+PONG\r\n")
         self.address = "127.0.0.1", port
         self.server.start()

@@ -474,7 +474,7 @@ disturb(void *arg)
     return NULL;
 }
 
-/* Whatever fails and when: what has been granted is what the shared counter and the database say. */
+/* Whatever fails and when: what is granted is what the shared counter and the database say. */
 static void
 test_disturbed(void **state)
 {

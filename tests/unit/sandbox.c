@@ -41,6 +41,7 @@ struct world {
     char outside[80]; /* DIR/outside, a file */
     pid_t parent;     /* of the child, outside the sandbox */
     uint16_t port;    /* of a listener in the parent */
+    uint16_t needed;  /* to which connections are allowed; 0: none */
     int listener;
 };
 
@@ -102,7 +103,7 @@ landlock_version(void)
 static int
 in_sandbox(const struct world *w, act_fn *act)
 {
-    const struct sandbox_needs needs = {.data = w->data};
+    const struct sandbox_paths paths = {.data = w->data, .port = w->needed};
     struct err err;
     int status;
     pid_t pid = fork();
@@ -110,7 +111,7 @@ in_sandbox(const struct world *w, act_fn *act)
     assert_true(pid >= 0);
     if (pid == 0) {
         (void)alarm(SECONDS);
-        if (sandbox_enter(&needs, &err)) {
+        if (sandbox_enter(&paths, &err)) {
             print_error("%s\n", err.detail);
             _exit(255);
         }
@@ -584,6 +585,18 @@ serving_in_threads_works(void **state)
 }
 
 static void
+connections_to_the_needed_port_work(void **state)
+{
+    struct world w = *(const struct world *)*state;
+
+    w.needed = w.port;
+    assert_int_equal(in_sandbox(&w, connect_out), 0);
+    w.needed = w.port == 1 ? 2 : 1;
+    if (landlock_version() >= 4)
+        assert_int_equal(in_sandbox(&w, connect_out), EACCES);
+}
+
+static void
 the_rest_works(void **state)
 {
     assert_int_equal(in_sandbox(*state, use_the_rest), 0);
@@ -610,6 +623,7 @@ main(void)
         CASE(forbidden_acts_are_refused),
         CASE(files_of_the_directory_work),
         CASE(serving_in_threads_works),
+        CASE(connections_to_the_needed_port_work),
         CASE(the_rest_works),
         CASE(no_directory_no_sandbox),
     };
