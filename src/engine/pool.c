@@ -29,6 +29,7 @@ struct pool_writer {
 
 struct pool {
     unsigned n;
+    unsigned idle; /* how many wait for work; guarded by the engine's lock */
     struct pool_writer writers[];
 };
 
@@ -149,6 +150,8 @@ run_until_done(struct pool_writer *pw, struct attempt *a, struct err *err)
             metric_add(pw->en->config.metrics, METRIC_COMMITS, 1);
         if (!may_pass(rc) || clock_mono_ms() > until || tries == RERUNS_MAX)
             return rc;
+        if (rc == RC_RERUN)
+            metric_add(pw->en->config.metrics, METRIC_RERUNS, 1);
         if (rc == RC_RERUN && a->n > 1)
             return rc; /* one by one they are less in the way of others */
         pause_a_little(tries);
@@ -248,8 +251,11 @@ writer_main(void *arg)
         bool work;
 
         pthread_mutex_lock(&en->lock);
+        en->pool->idle++;
         work = wait_for_work(pw);
-        n = lanes_take_one(en->lanes, batch, POOL_BATCH, en->pool->n);
+        en->pool->idle--;
+        /* a share is left to each who could begin at once: those who are busy come too late */
+        n = lanes_take_one(en->lanes, batch, POOL_BATCH, en->pool->idle + 1);
         metric_set(en->config.metrics, METRIC_WORKS_WAITING, (int64_t)lanes_waiting(en->lanes));
         pthread_mutex_unlock(&en->lock);
         if (!work)
