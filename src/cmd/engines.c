@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cmd/engines.h"
 
+#include "base/text.h"
+
 static bool
 begins_with(const char *text, const char *prefix)
 {
@@ -42,6 +44,33 @@ bool
 engines_remote(const struct conf *conf)
 {
     return !engines_embedded(conf) || is_s3(conf_text(conf, CONF_BLOBS));
+}
+
+/* Every value of a URL's query that is an absolute path. */
+static size_t
+files_of(TALLOC_CTX *pool, const char *url, const char **ret, size_t max)
+{
+    const char *p = strchr(url, '?');
+    size_t found = 0;
+
+    while (p && found < max) {
+        size_t len = strcspn(++p, "&"), name = strcspn(p, "=&");
+        char *value = NULL;
+
+        if (name < len && text_unescape(pool, p + name + 1, len - name - 1, false, &value) &&
+            value[0] == '/')
+            ret[found++] = value;
+        p = p[len] ? p + len : NULL;
+    }
+    return found;
+}
+
+void
+engines_files(const struct conf *conf, TALLOC_CTX *pool, const char **ret, size_t max)
+{
+    size_t n = files_of(pool, conf_text(conf, CONF_DATABASE), ret, max);
+
+    (void)files_of(pool, conf_text(conf, CONF_BLOBS), ret + n, max - n);
 }
 
 enum rc

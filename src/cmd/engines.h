@@ -20,6 +20,9 @@ bool engines_embedded(const struct conf *conf);
 /* Whether this process has to open connections of its own. */
 bool engines_remote(const struct conf *conf);
 
+/* The files that the URLs of both name, such as certificates, in `pool`; at most `max`. */
+void engines_files(const struct conf *conf, TALLOC_CTX *pool, const char **ret, size_t max);
+
 /* `path`: the file of an embedded database. No connection is made yet. */
 MUST_CHECK enum rc engines_open_database(const struct conf *conf, const char *path, struct db **ret,
                                          struct err *err);

@@ -31,6 +31,8 @@
 #define SANDBOX_INSTRUMENTED 0
 #endif
 
+#define SANDBOX_FILES_MAX 10
+
 struct sandbox_paths {
     const char *data; /* the directory to be written below; it exists */
     bool connects;    /* connections may be opened: rows or bytes are on other machines */
@@ -40,7 +42,7 @@ struct sandbox_paths {
      * below their directories may be read then, for a new file may come under another name and a
      * link lead to it.
      */
-    const char *read_beside[2];
+    const char *read_beside[SANDBOX_FILES_MAX];
     const char *bound[2]; /* Unix sockets that are made, and removed at the end; NULL: none */
 };
 

@@ -87,7 +87,8 @@ listen_all(struct serving *s, const struct conf *conf, struct err *err)
 static enum rc
 confine(const struct serving *s, const struct conf *conf, struct err *err)
 {
-    const struct sandbox_paths paths = {
+    SCOPED_POOL(pool);
+    struct sandbox_paths paths = {
         .data = conf_text(conf, CONF_DATA),
         .connects = engines_remote(conf),
         .port = s->limits ? limits_port(s->limits) : 0,
@@ -97,6 +98,7 @@ confine(const struct serving *s, const struct conf *conf, struct err *err)
     };
     enum rc rc = home_make_dir(paths.data, err);
 
+    engines_files(conf, pool, &paths.read_beside[2], SANDBOX_FILES_MAX - 2);
     if (rc || conf_number(conf, CONF_SANDBOX, SANDBOX_ON) != SANDBOX_ON)
         return rc;
     return sandbox_enter(&paths, err);
