@@ -69,6 +69,8 @@ on_end(void *arg, const XML_Char *name)
     struct walk *walk = arg;
 
     (void)name;
+    if (walk->bad)
+        return; /* expat ends an element without content even when its start has stopped it */
     walk->text[walk->len] = '\0';
     if (!walk->on_end(walk, walk->arg))
         stop(walk);
