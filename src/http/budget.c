@@ -5,52 +5,19 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/rand.h"
+#include "http/budget_book.h"
 
-#define SHARDS 16
-#define BUCKETS 1024
-#define SHARD_MAX 7000 /* subjects remembered a shard; idle ones give way beyond that */
-#define TRIES 3        /* of a draw whose counter was not there */
 #define MINUTE_MS 60000
 #define DAY_MS ((int64_t)86400000)
-
-struct minute {
-    int64_t start_ms; /* monotonic */
-    int64_t used;
-    int64_t own;       /* by this node */
-    int64_t shared_ms; /* when it began for the shared counters; 0: it is this node's own */
-};
-
-/* What the shared counters have of this node, or lack. */
-struct shared {
-    uint64_t name;   /* they know us by */
-    int64_t born_ms; /* the counter of the day that we have drawn on; 0: none yet */
-    int64_t total;   /* granted under this name on this day, by them or by us */
-    int64_t alone;   /* of these by us, while they were away */
-    int64_t told;    /* of these they know */
-};
-
-struct entry {
-    struct budget day; /* `used`: this UTC day, on all nodes as far as they are known */
-    int64_t own;       /* what this node has counted of it, since it knows the subject */
-    int64_t saved;     /* what of that is in the database */
-    struct minute minute;
-    struct shared shared;
-    struct entry *next;
-};
-
-struct shard {
-    pthread_mutex_t lock;
-    size_t count;
-    struct entry *buckets[BUCKETS];
-};
+#define TRIES 3 /* of a draw whose counter was not there */
 
 struct budgets {
     struct app *app;
+    struct budget_book *book;
     struct limits *limits;         /* NULL: none are shared */
+    pthread_mutex_t turn;          /* held while `away` changes, and what tells of it */
     _Atomic bool away;             /* the shared ones: it is counted here */
     _Atomic int64_t away_since_ms; /* the last time, when not now */
-    struct shard shards[SHARDS];
 };
 
 /* What the shared counters have answered. */
@@ -66,8 +33,8 @@ budgets_new(struct app *app)
     struct budgets *b = MEM_NEW(NULL, struct budgets);
 
     b->app = app;
-    for (int i = 0; i < SHARDS; i++)
-        pthread_mutex_init(&b->shards[i].lock, NULL);
+    b->book = budget_book_new(app->engine);
+    pthread_mutex_init(&b->turn, NULL);
     return b;
 }
 
@@ -76,153 +43,22 @@ budgets_free(struct budgets **b)
 {
     if (!*b)
         return;
-    for (int i = 0; i < SHARDS; i++) {
-        for (int j = 0; j < BUCKETS; j++) {
-            for (struct entry *e = (*b)->shards[i].buckets[j], *next; e; e = next) {
-                next = e->next;
-                (void)talloc_free(e);
-            }
-        }
-        pthread_mutex_destroy(&(*b)->shards[i].lock);
-    }
+    budget_book_free(&(*b)->book);
+    pthread_mutex_destroy(&(*b)->turn);
     (void)talloc_free(*b);
     *b = NULL;
 }
 
-/* The last bytes of an id are random: they spread by themselves. */
-static struct shard *
-shard_of(struct budgets *b, const struct id *subject)
-{
-    return &b->shards[subject->b[15] % SHARDS];
-}
-
-static struct entry **
-bucket_of(struct shard *s, const struct id *subject)
-{
-    return &s->buckets[(subject->b[13] << 8 | subject->b[14]) % BUCKETS];
-}
-
-static struct entry *
-find(struct shard *s, const struct id *subject)
-{
-    struct entry *e = *bucket_of(s, subject);
-
-    while (e && !id_equal(&e->day.subject, subject))
-        e = e->next;
-    return e;
-}
-
-static int64_t
-unsaved(const struct entry *e)
-{
-    return e->own - e->saved;
-}
-
-static int64_t
-untold(const struct entry *e)
-{
-    return e->shared.alone - e->shared.told;
-}
-
-/* Drops one subject of the bucket of which all is known elsewhere. */
 static void
-make_room(struct shard *s, struct entry **bucket)
-{
-    while (*bucket && (unsaved(*bucket) > 0 || untold(*bucket) > 0))
-        bucket = &(*bucket)->next;
-    if (*bucket) {
-        struct entry *gone = *bucket;
-
-        *bucket = gone->next;
-        (void)talloc_free(gone);
-        s->count--;
-    }
-}
-
-static struct entry *
-add(struct shard *s, const struct budget *known)
-{
-    struct entry **bucket = bucket_of(s, &known->subject), *e;
-
-    if (s->count >= SHARD_MAX)
-        make_room(s, bucket);
-    e = MEM_NEW(NULL, struct entry);
-    e->day = *known;
-    rand_bytes(&e->shared.name, sizeof(e->shared.name));
-    e->next = *bucket;
-    *bucket = e;
-    s->count++;
-    return e;
-}
-
-static enum rc
-load_fn(struct tx *tx, void *arg, struct err *err)
-{
-    struct budget *b = arg;
-    enum rc rc = budget_read(tx, b->workspace, &b->subject, b, err);
-
-    return rc == RC_NOT_FOUND ? RC_OK : rc;
-}
-
-static enum rc
-read_known(struct budgets *b, const struct caller *caller, struct budget *ret, struct err *err)
-{
-    SCOPED_POOL(pool);
-
-    *ret = (struct budget){.workspace = caller->workspace.number, .subject = caller->subject};
-    return engine_read(b->app->engine, pool, load_fn, ret, err);
-}
-
-static void
-leave(struct budgets *b, const struct caller *caller)
-{
-    pthread_mutex_unlock(&shard_of(b, &caller->subject)->lock);
-}
-
-/* The subject's entry, until leave(). */
-static enum rc
-enter(struct budgets *b, const struct caller *caller, struct entry **ret, struct err *err)
-{
-    struct shard *s = shard_of(b, &caller->subject);
-    struct budget known;
-    enum rc rc;
-
-    pthread_mutex_lock(&s->lock);
-    *ret = find(s, &caller->subject);
-    if (*ret)
-        return RC_OK;
-    /* reading may wait for the disk: not under the lock */
-    pthread_mutex_unlock(&s->lock);
-    rc = read_known(b, caller, &known, err);
-    if (rc)
-        return rc;
-    pthread_mutex_lock(&s->lock);
-    *ret = find(s, &caller->subject);
-    if (!*ret)
-        *ret = add(s, &known);
-    return RC_OK;
-}
-
-/* They have lost what they knew of us, or we have. */
-static void
-take_new_name(struct entry *e)
-{
-    rand_bytes(&e->shared.name, sizeof(e->shared.name));
-    e->shared.total = e->shared.alone = untold(e);
-    e->shared.told = 0;
-    e->minute.own = 0;
-}
-
-static void
-begin_day(struct entry *e, int64_t day)
+begin_day(struct budget_entry *e, int64_t day)
 {
     bool was_before = day < e->day.day;
 
     e->day.day = day;
     e->day.used = e->own = e->saved = 0;
-    e->shared = (struct shared){.name = e->shared.name};
+    e->shared = (struct budget_shared){.name = e->shared.name};
     if (was_before) /* under the name of then they may know us */
-        take_new_name(e);
+        budget_rename(e);
 }
 
 /* What the headers say after a draw; `minute_left_ms` counts where the minute is used up. */
@@ -245,7 +81,7 @@ show(const struct tier_limits *limits, enum limits_outcome outcome, int64_t day_
 /* ---- counting here ---- */
 
 static enum limits_outcome
-draw_here(struct entry *e, const struct tier_limits *limits, int64_t now_ms,
+draw_here(struct budget_entry *e, const struct tier_limits *limits, int64_t now_ms,
           struct budget_state *ret)
 {
     int64_t mono = clock_mono_ms();
@@ -254,7 +90,7 @@ draw_here(struct entry *e, const struct tier_limits *limits, int64_t now_ms,
     if (e->day.day != now_ms / DAY_MS)
         begin_day(e, now_ms / DAY_MS);
     if (mono - e->minute.start_ms >= MINUTE_MS || e->minute.start_ms == 0)
-        e->minute = (struct minute){.start_ms = mono};
+        e->minute = (struct budget_minute){.start_ms = mono};
     if (limits->per_day && e->day.used >= limits->per_day)
         outcome = LIMITS_DAY_USED;
     else if (limits->per_minute && e->minute.used >= limits->per_minute)
@@ -275,18 +111,30 @@ draw_here(struct entry *e, const struct tier_limits *limits, int64_t now_ms,
 static void
 note_away(struct budgets *b, const struct err *err)
 {
-    if (atomic_load(&b->away))
-        return;
-    atomic_store(&b->away_since_ms, clock_wall_ms());
-    if (atomic_exchange(&b->away, true))
-        return;
-    metric_set(&b->app->metrics, METRIC_LIMITS_SHARED, 0);
-    log_warn("rate budgets: %s; until it is back they are counted by this node alone", err->detail);
+    pthread_mutex_lock(&b->turn);
+    if (!atomic_load(&b->away)) {
+        atomic_store(&b->away_since_ms, clock_wall_ms());
+        atomic_store(&b->away, true);
+        metric_set(&b->app->metrics, METRIC_LIMITS_SHARED, 0);
+        log_warn("rate budgets: %s; until it is back they are counted by this node alone",
+                 err->detail);
+    }
+    pthread_mutex_unlock(&b->turn);
+}
+
+static void
+note_back(struct budgets *b, size_t n)
+{
+    pthread_mutex_lock(&b->turn);
+    atomic_store(&b->away, false);
+    metric_set(&b->app->metrics, METRIC_LIMITS_SHARED, 1);
+    log_info("rate budgets: shared again, with what was counted here of %zu keys", n);
+    pthread_mutex_unlock(&b->turn);
 }
 
 /* What this node has to tell of a day; `known`: what the database knows to be used of it. */
 static struct limits_count
-count_of(struct budgets *b, const struct entry *e, int64_t day, int64_t known)
+count_of(struct budgets *b, const struct budget_entry *e, int64_t day, int64_t known)
 {
     struct limits_count c = {.subject = e->day.subject,
                              .name = e->shared.name,
@@ -297,11 +145,11 @@ count_of(struct budgets *b, const struct entry *e, int64_t day, int64_t known)
 
     if (e->day.day != day)
         return c;
-    if (e->day.used - unsaved(e) > known)
-        c.seed = e->day.used - unsaved(e);
+    if (e->day.used - budget_unsaved(e) > known)
+        c.seed = e->day.used - budget_unsaved(e);
     c.total = e->shared.total;
     c.alone = e->shared.alone;
-    c.unsaved = unsaved(e);
+    c.unsaved = budget_unsaved(e);
     if (minute_age_ms < MINUTE_MS) {
         c.minute = e->minute.own;
         c.minute_age_ms = minute_age_ms;
@@ -313,23 +161,23 @@ count_of(struct budgets *b, const struct entry *e, int64_t day, int64_t known)
 static bool
 tell(struct budgets *b, const struct limits_count *c)
 {
-    struct shard *s = shard_of(b, &c->subject);
     struct err err;
-    struct entry *e;
+    struct budget_entry *e;
     int64_t born_ms;
 
     if (limits_add(b->limits, c, &born_ms, &err)) {
         note_away(b, &err);
         return false;
     }
-    pthread_mutex_lock(&s->lock);
-    e = find(s, &c->subject);
-    if (e && e->day.day == c->day && e->shared.name == c->name) {
+    e = budget_book_seek(b->book, &c->subject);
+    if (!e)
+        return true;
+    if (e->day.day == c->day && e->shared.name == c->name) {
         if (c->alone > e->shared.told)
             e->shared.told = c->alone;
         e->shared.born_ms = born_ms;
     }
-    pthread_mutex_unlock(&s->lock);
+    budget_book_leave(b->book, &c->subject);
     return true;
 }
 
@@ -340,15 +188,15 @@ make_counter(struct budgets *b, const struct caller *caller, int64_t day, bool *
 {
     struct limits_count count;
     struct budget known;
-    struct entry *e;
-    enum rc rc = read_known(b, caller, &known, err);
+    struct budget_entry *e;
+    enum rc rc = budget_book_read(b->book, caller, &known, err);
 
     if (!rc)
-        rc = enter(b, caller, &e, err);
+        rc = budget_book_enter(b->book, caller, &e, err);
     if (rc)
         return rc;
     count = count_of(b, e, day, known.day == day ? known.used : 0);
-    leave(b, caller);
+    budget_book_leave(b->book, &caller->subject);
     *ret = tell(b, &count);
     return RC_OK;
 }
@@ -361,17 +209,18 @@ ask_once(struct budgets *b, const struct caller *caller, const struct tier_limit
     struct limits_draw draw = {
         .subject = caller->subject, .per_minute = limits->per_minute, .per_day = limits->per_day};
     struct limits_count count;
-    struct entry *e;
+    struct budget_entry *e;
     struct err why;
     bool behind;
-    enum rc rc = enter(b, caller, &e, err);
+    enum rc rc = budget_book_enter(b->book, caller, &e, err);
 
     if (rc)
         return rc;
     draw.name = ret->name = e->shared.name;
-    behind = untold(e) > 0;
-    count = count_of(b, e, e->day.day, 0);
-    leave(b, caller);
+    behind = budget_untold(e) > 0;
+    if (behind)
+        count = count_of(b, e, e->day.day, 0);
+    budget_book_leave(b->book, &caller->subject);
     if (behind && !tell(b, &count))
         return RC_OK;
     if (limits_draw(b->limits, &draw, &ret->state, &why)) {
@@ -408,28 +257,28 @@ ask(struct budgets *b, const struct caller *caller, const struct tier_limits *li
 
 /* The minute of the shared counters; of one of this node's own they have been told. */
 static void
-take_over_minute(struct minute *m, const struct limits_state *state)
+take_over_minute(struct budget_minute *m, const struct limits_state *state)
 {
     int64_t mono = clock_mono_ms();
     bool told = m->shared_ms == 0 && mono - m->start_ms < MINUTE_MS;
 
     if (state->minute_start_ms > m->shared_ms)
-        *m = (struct minute){.start_ms = mono - state->now_ms + state->minute_start_ms,
-                             .own = told ? m->own : 0,
-                             .shared_ms = state->minute_start_ms};
+        *m = (struct budget_minute){.start_ms = mono - state->now_ms + state->minute_start_ms,
+                                    .own = told ? m->own : 0,
+                                    .shared_ms = state->minute_start_ms};
     if (state->minute_start_ms == m->shared_ms && state->minute_used > m->used)
         m->used = state->minute_used;
 }
 
 static void
-take_over(struct entry *e, const struct answer *answer, int64_t now_ms)
+take_over(struct budget_entry *e, const struct answer *answer, int64_t now_ms)
 {
     const struct limits_state *state = &answer->state;
 
     if (e->day.day != state->now_ms / DAY_MS)
         begin_day(e, state->now_ms / DAY_MS);
     if (e->shared.born_ms && e->shared.born_ms != state->born_ms)
-        take_new_name(e);
+        budget_rename(e);
     e->shared.born_ms = state->born_ms;
     if (state->day_used > e->day.used)
         e->day.used = state->day_used;
@@ -452,13 +301,13 @@ budgets_draw(struct budgets *b, const struct caller *caller, int64_t now_ms,
     bool share = b->limits && (limits->per_minute || limits->per_day);
     struct answer answer = {.given = false};
     enum limits_outcome outcome;
-    struct entry *e;
+    struct budget_entry *e;
     enum rc rc = RC_OK;
 
     if (share && !atomic_load(&b->away))
         rc = ask(b, caller, limits, &answer, err);
     if (!rc)
-        rc = enter(b, caller, &e, err);
+        rc = budget_book_enter(b->book, caller, &e, err);
     if (rc)
         return rc;
     if (answer.given) {
@@ -475,7 +324,7 @@ budgets_draw(struct budgets *b, const struct caller *caller, int64_t now_ms,
             metric_add(&b->app->metrics, METRIC_LIMITS_FALLBACKS, 1);
         }
     }
-    leave(b, caller);
+    budget_book_leave(b->book, &caller->subject);
     if (outcome == LIMITS_GRANTED)
         return RC_OK;
     metric_add(&b->app->metrics, METRIC_RATE_LIMITED, 1);
@@ -499,23 +348,6 @@ budgets_share(struct budgets *b, struct limits *limits, struct err *err)
 
 /* ---- what a job does each second ---- */
 
-/* Calls `visit` for each subject, under its lock. */
-static void
-each(struct budgets *b, void (*visit)(struct budgets *b, const struct entry *e, void *arg),
-     void *arg)
-{
-    for (int i = 0; i < SHARDS; i++) {
-        struct shard *s = &b->shards[i];
-
-        pthread_mutex_lock(&s->lock);
-        for (int j = 0; j < BUCKETS; j++) {
-            for (const struct entry *e = s->buckets[j]; e; e = e->next)
-                visit(b, e, arg);
-        }
-        pthread_mutex_unlock(&s->lock);
-    }
-}
-
 /* Room for one more of `n` in a list. */
 #define GROW(pool, list, type, n)                                                                  \
     do {                                                                                           \
@@ -525,27 +357,28 @@ each(struct budgets *b, void (*visit)(struct budgets *b, const struct entry *e, 
     } while (0)
 
 struct counts {
+    struct budgets *budgets;
     TALLOC_CTX *pool;
     struct limits_count *list;
     size_t n;
 };
 
 static void
-collect_untold(struct budgets *b, const struct entry *e, void *arg)
+collect_untold(const struct budget_entry *e, void *arg)
 {
     struct counts *counts = arg;
 
-    if (untold(e) == 0)
+    if (budget_untold(e) == 0)
         return;
     GROW(counts->pool, counts->list, struct limits_count, counts->n);
-    counts->list[counts->n++] = count_of(b, e, e->day.day, 0);
+    counts->list[counts->n++] = count_of(counts->budgets, e, e->day.day, 0);
 }
 
 void
 budgets_keep_shared(struct budgets *b)
 {
     SCOPED_POOL(pool);
-    struct counts counts = {.pool = pool};
+    struct counts counts = {.budgets = b, .pool = pool};
     bool away = atomic_load(&b->away);
     struct err err;
 
@@ -555,16 +388,13 @@ budgets_keep_shared(struct budgets *b)
         note_away(b, &err);
         return;
     }
-    each(b, collect_untold, &counts);
+    budget_book_each(b->book, collect_untold, &counts);
     for (size_t i = 0; i < counts.n; i++) {
         if (!tell(b, &counts.list[i]))
             return;
     }
-    if (!away)
-        return;
-    atomic_store(&b->away, false);
-    metric_set(&b->app->metrics, METRIC_LIMITS_SHARED, 1);
-    log_info("rate budgets: shared again, with what was counted here of %zu keys", counts.n);
+    if (away)
+        note_back(b, counts.n);
 }
 
 struct added {
@@ -574,16 +404,15 @@ struct added {
 };
 
 static void
-collect_unsaved(struct budgets *b, const struct entry *e, void *arg)
+collect_unsaved(const struct budget_entry *e, void *arg)
 {
     struct added *added = arg;
 
-    (void)b;
-    if (unsaved(e) == 0)
+    if (budget_unsaved(e) == 0)
         return;
     GROW(added->pool, added->list, struct budget, added->n);
     added->list[added->n] = e->day;
-    added->list[added->n++].used = unsaved(e);
+    added->list[added->n++].used = budget_unsaved(e);
 }
 
 void
@@ -591,7 +420,7 @@ budgets_unsaved(struct budgets *b, TALLOC_CTX *pool, struct budget **ret, size_t
 {
     struct added added = {.pool = pool};
 
-    each(b, collect_unsaved, &added);
+    budget_book_each(b->book, collect_unsaved, &added);
     *ret = added.list;
     *ret_n = added.n;
 }
@@ -600,16 +429,15 @@ void
 budgets_saved(struct budgets *b, const struct budget *added, const struct budget *sums, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        struct shard *s = shard_of(b, &added[i].subject);
-        struct entry *e;
+        struct budget_entry *e = budget_book_seek(b->book, &added[i].subject);
 
-        pthread_mutex_lock(&s->lock);
-        e = find(s, &added[i].subject);
-        if (e && e->day.day == added[i].day) {
+        if (!e)
+            continue;
+        if (e->day.day == added[i].day) {
             e->saved += added[i].used;
-            if (sums[i].day == e->day.day && sums[i].used + unsaved(e) > e->day.used)
-                e->day.used = sums[i].used + unsaved(e);
+            if (sums[i].day == e->day.day && sums[i].used + budget_unsaved(e) > e->day.used)
+                e->day.used = sums[i].used + budget_unsaved(e);
         }
-        pthread_mutex_unlock(&s->lock);
+        budget_book_leave(b->book, &added[i].subject);
     }
 }
