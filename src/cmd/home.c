@@ -385,7 +385,8 @@ open_rest(struct home *home, const struct conf *conf, struct err *err)
     const unsigned writers = (unsigned)conf_number(conf, CONF_DATABASE_WRITERS, 0);
     const struct engine_config config = {
         /* each waits for the server most of the time */
-        .query_threads = engines_embedded(conf) ? QUERY_THREADS : writers,
+        .query_threads = engines_embedded(conf) ? QUERY_THREADS : (writers + 1) / 2,
+        .point_threads = writers,
         .writers = writers,
         .query_limit_ms = conf_number(conf, CONF_QUERY_LIMIT, 0),
         .lane_max = (unsigned)conf_number(conf, CONF_LANE_MAX, 0),

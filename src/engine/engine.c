@@ -6,6 +6,8 @@
 #include "base/clock.h"
 #include "engine/parts.h"
 
+#define READS_WAITING 4096
+
 bool
 engine_is_shared(const struct engine *en)
 {
@@ -115,11 +117,14 @@ engine_open(struct db *db, const struct engine_config *config, struct engine **r
     pthread_mutex_init(&en->readers_lock, NULL);
     pthread_cond_init(&en->wake, NULL);
     en->lanes = lanes_new(config->lane_max);
-    rc = workers_new("query", config->query_threads, 4096, &en->queries, err);
+    rc = workers_new("query", config->query_threads, READS_WAITING, &en->queries, err);
+    if (!rc && !engine_reads_here(en))
+        rc = workers_new("point", config->point_threads, READS_WAITING, &en->points, err);
     if (!rc)
         rc = engine_is_shared(en) ? pool_start(en, err) : group_start(en, err);
     if (rc) {
         workers_free(&en->queries);
+        workers_free(&en->points);
         lanes_free(&en->lanes);
         (void)talloc_free(en);
         return rc;
@@ -135,6 +140,7 @@ engine_free(struct engine **ret)
 
     if (!en)
         return;
+    workers_free(&en->points);
     workers_free(&en->queries);
     pthread_mutex_lock(&en->lock);
     en->stopping = true;
@@ -189,6 +195,12 @@ bool
 engine_reads_here(const struct engine *en)
 {
     return (db_caps(en->db) & DB_EMBEDDED) != 0;
+}
+
+enum rc
+engine_elsewhere(struct engine *en, struct job *job, struct err *err)
+{
+    return workers_submit(en->points ? en->points : en->queries, job, err);
 }
 
 static enum rc

@@ -29,6 +29,7 @@ struct engine;
 
 struct engine_config {
     unsigned query_threads; /* for engine_query() */
+    unsigned point_threads; /* for engine_elsewhere(); of no account where engine_reads_here() */
     int64_t query_limit_ms; /* how long a query may take */
     unsigned writers;       /* threads that write, with DB_MANY_WRITERS */
     unsigned lane_max;      /* works that may wait in one lane */
@@ -107,6 +108,13 @@ MUST_CHECK enum rc engine_empty_log(struct engine *en, struct err *err);
 
 /* Whether a read is over in microseconds, so that a loop thread can do it itself. */
 bool engine_reads_here(const struct engine *en);
+
+/*
+ * Runs a job that calls engine_read() on a thread that may wait. Where reads are not over so soon,
+ * these threads are others than those of queries, lest slow ones hold up who only wants to know one
+ * row. UNAVAILABLE: too many wait.
+ */
+MUST_CHECK enum rc engine_elsewhere(struct engine *en, struct job *job, struct err *err);
 
 /* Reads one consistent state on the calling thread. */
 MUST_CHECK enum rc engine_read(struct engine *en, TALLOC_CTX *pool,

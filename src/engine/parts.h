@@ -26,7 +26,8 @@ struct engine {
     struct db_conn *writer; /* of the one writer thread */
     struct pool *pool;      /* the many; NULL: there is one */
     struct workers *queries;
-    _Atomic bool away; /* engine_is_away() */
+    struct workers *points; /* NULL where engine_reads_here() */
+    _Atomic bool away;      /* engine_is_away() */
     pthread_t thread;
 
     pthread_mutex_t lock; /* guards what follows */

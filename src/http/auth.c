@@ -150,12 +150,14 @@ header_key(const struct request *rq, const char **ret, struct err *err)
 /* What is remembered serves only those who know the secret: to others it would tell of the key. */
 static enum rc
 find(struct auth *a, TALLOC_CTX *pool, const char *handle, const uint8_t mac[SHA256_LEN],
-     struct known_key *ret, struct err *err)
+     bool may_wait, struct known_key *ret, struct err *err)
 {
     enum rc rc;
 
     if (recall(a, pool, handle, ret) && crypto_equal(mac, ret->key.secret_mac, SHA256_LEN))
         return RC_OK;
+    if (!may_wait)
+        return err_set(err, RC_BUSY, "the key has to be looked up");
     rc = load(a, pool, handle, ret, err);
     if (rc)
         return rc == RC_NOT_FOUND ? err_set(err, RC_BAD_KEY, "unknown key") : rc;
@@ -166,7 +168,8 @@ find(struct auth *a, TALLOC_CTX *pool, const char *handle, const uint8_t mac[SHA
 }
 
 static enum rc
-prove(struct auth *a, struct request *rq, const char *text, struct known_key *ret, struct err *err)
+prove(struct auth *a, struct request *rq, const char *text, bool may_wait, struct known_key *ret,
+      struct err *err)
 {
     uint8_t mac[SHA256_LEN];
     struct key_text key;
@@ -175,7 +178,7 @@ prove(struct auth *a, struct request *rq, const char *text, struct known_key *re
     if (!key_text_parse(text, &key))
         return err_set(err, RC_BAD_KEY, "malformed key");
     key_text_mac(a->app->secret.key_pepper, &key, mac);
-    rc = find(a, rq->pool, key.handle, mac, ret, err);
+    rc = find(a, rq->pool, key.handle, mac, may_wait, ret, err);
     explicit_bzero(&key, sizeof(key));
     if (rc)
         return rc;
@@ -185,11 +188,11 @@ prove(struct auth *a, struct request *rq, const char *text, struct known_key *re
 }
 
 static enum rc
-identify_key(struct auth *a, struct request *rq, const char *text, struct err *err)
+identify_key(struct auth *a, struct request *rq, const char *text, bool may_wait, struct err *err)
 {
     struct caller *c = &rq->caller;
     struct known_key k = {0};
-    enum rc rc = prove(a, rq, text, &k, err);
+    enum rc rc = prove(a, rq, text, may_wait, &k, err);
 
     if (rc)
         return rc;
@@ -219,7 +222,7 @@ entity_fn(struct tx *tx, void *arg, struct err *err)
 
 /* The docs dialect: the header names the entity; a key proves it, unless the operator trusts it. */
 static enum rc
-identify_entity(struct auth *a, struct request *rq, const char *key, struct err *err)
+identify_entity(struct auth *a, struct request *rq, const char *key, bool may_wait, struct err *err)
 {
     struct entity_load l = {.header = request_header(rq, "Docs-Entity-ID")};
     struct caller *c = &rq->caller;
@@ -227,13 +230,15 @@ identify_entity(struct auth *a, struct request *rq, const char *key, struct err 
 
     if (!l.header || !*l.header)
         return err_set(err, RC_BAD_KEY, "no Docs-Entity-ID");
+    if (!may_wait)
+        return err_set(err, RC_BUSY, "the Docs entity has to be looked up");
     rc = engine_read(a->app->engine, rq->pool, entity_fn, &l, err);
     if (rc == RC_NOT_FOUND)
         return err_set(err, RC_BAD_KEY, "unknown Docs entity");
     if (rc)
         return rc;
     if (key) {
-        rc = identify_key(a, rq, key, err);
+        rc = identify_key(a, rq, key, true, err);
         if (!rc && c->workspace.number != l.entity.workspace)
             rc = err_set(err, RC_BAD_KEY, "a Docs entity of another workspace");
         return rc;
@@ -249,7 +254,7 @@ identify_entity(struct auth *a, struct request *rq, const char *key, struct err 
 }
 
 enum rc
-auth_identify(struct auth *a, struct request *rq, struct err *err)
+auth_identify(struct auth *a, struct request *rq, bool may_wait, struct err *err)
 {
     const char *key = NULL;
     enum rc rc = header_key(rq, &key, err);
@@ -257,8 +262,8 @@ auth_identify(struct auth *a, struct request *rq, struct err *err)
     if (rc)
         return rc;
     if (rq->route->dialect->by_entity)
-        return identify_entity(a, rq, key, err);
+        return identify_entity(a, rq, key, may_wait, err);
     if (!key)
         return err_set(err, RC_BAD_KEY, "no key");
-    return identify_key(a, rq, key, err);
+    return identify_key(a, rq, key, may_wait, err);
 }

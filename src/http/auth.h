@@ -18,8 +18,10 @@ void auth_free(struct auth **a);
 /*
  * Fills rq->caller from the headers of the request, as the route's dialect reads them.
  * BAD_KEY: no key, or one that is malformed, unknown, expired, revoked, or contradicts another.
+ * BUSY, unless it may wait: the database has to be asked.
  */
-MUST_CHECK enum rc auth_identify(struct auth *a, struct request *rq, struct err *err);
+MUST_CHECK enum rc auth_identify(struct auth *a, struct request *rq, bool may_wait,
+                                 struct err *err);
 
 /* Keys have changed: what is remembered is not to be used any more. */
 void auth_forget(struct auth *a);

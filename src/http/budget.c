@@ -293,6 +293,16 @@ take_over(struct budget_entry *e, const struct answer *answer, int64_t now_ms)
     }
 }
 
+bool
+budgets_know(struct budgets *b, const struct caller *caller)
+{
+    bool known = budget_book_seek(b->book, &caller->subject) != NULL;
+
+    if (known)
+        budget_book_leave(b->book, &caller->subject);
+    return known;
+}
+
 enum rc
 budgets_draw(struct budgets *b, const struct caller *caller, int64_t now_ms,
              struct budget_state *ret, struct err *err)

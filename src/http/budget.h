@@ -35,6 +35,9 @@ void budgets_free(struct budgets **b);
  */
 MUST_CHECK enum rc budgets_share(struct budgets *b, struct limits *limits, struct err *err);
 
+/* Whether a draw takes no look at the database: the subject was seen before. */
+bool budgets_know(struct budgets *b, const struct caller *caller);
+
 /* Draws one request for the caller's subject. RATE_LIMITED when a budget is used up. */
 MUST_CHECK enum rc budgets_draw(struct budgets *b, const struct caller *caller, int64_t now_ms,
                                 struct budget_state *ret, struct err *err);

@@ -7,6 +7,9 @@
  *  I2  An answer to a write is released only after its commit; the idempotency record, the work
  *      and its audit lines are one transaction.
  *
+ *  I3  A loop thread waits for no database that is not in this process: where a step before the
+ *      body has to ask one, the connection is parked and a thread of the engine takes the rest.
+ *
  * Threads: driven by one loop thread; between exchange_go() and `wake` by the engine's.
  * The server in front (server.c) owns the wire; this knows no HTTP library.
  */
@@ -21,11 +24,12 @@ enum exchange_next {
     EXCHANGE_READ,  /* give it the body, then exchange_end() */
     EXCHANGE_REPLY, /* send exchange_reply() now */
     EXCHANGE_CLOSE, /* send exchange_reply() now and close the connection */
-    EXCHANGE_WAIT,  /* park the connection, then call exchange_go(); `wake` follows */
-    EXCHANGE_DROP,  /* close the connection without an answer */
+    EXCHANGE_ASK,  /* park the connection, then call exchange_go(); after `wake` exchange_asked() */
+    EXCHANGE_WAIT, /* park the connection, then call exchange_go(); after `wake` send the answer */
+    EXCHANGE_DROP, /* close the connection without an answer */
 };
 
-/* `wake` is called once after exchange_go(), from any thread, with exchange_own()'s argument. */
+/* `wake` is called once after each exchange_go(), from any thread, with exchange_own()'s argument. */
 struct exchange *exchange_new(struct service *sv, void (*wake)(void *arg));
 void exchange_own(struct exchange *ex, void *wake_arg);
 void exchange_free(struct exchange **ex);
@@ -35,6 +39,8 @@ TALLOC_CTX *exchange_pool(struct exchange *ex);
 
 /* The header block is complete. `wire` must live as long as the exchange. */
 enum exchange_next exchange_head(struct exchange *ex, const struct wire *wire);
+/* What was asked for is known: goes on where exchange_head() stopped. */
+enum exchange_next exchange_asked(struct exchange *ex);
 enum exchange_next exchange_body(struct exchange *ex, const char *bytes, size_t len);
 enum exchange_next exchange_end(struct exchange *ex);
 void exchange_go(struct exchange *ex);

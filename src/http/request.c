@@ -46,3 +46,16 @@ request_read_query(struct request *rq, const char *text, struct err *err)
     }
     return RC_OK;
 }
+
+uint32_t
+request_permission(const struct request *rq)
+{
+    for (size_t i = 0; i < rq->n_params && rq->route->elevated.query; i++) {
+        bool yes = false;
+
+        if (streq(rq->params[i].name, rq->route->elevated.query) &&
+            text_bool(rq->params[i].value, &yes) && yes)
+            return rq->route->elevated.permission;
+    }
+    return rq->route->permission;
+}

@@ -56,9 +56,13 @@ const char *request_header(const struct request *rq, const char *name);
 /* Splits and decodes "a=b&c" into rq->params, in the order given. MALFORMED: a broken escape. */
 MUST_CHECK enum rc request_read_query(struct request *rq, const char *text, struct err *err);
 
+/* The permission it needs: the route's, or a stronger one that its query asks for. */
+uint32_t request_permission(const struct request *rq);
+
 /*
- * How a RUN_STREAM route takes its body. open() and data() and end() run on the loop thread,
- * settle() where it may wait for the disk; then the handler runs in a write transaction.
+ * How a RUN_STREAM route takes its body. data() and end() run on the loop thread, open() there or
+ * where it may wait for the database, settle() where it may wait for the disk; then the handler
+ * runs in a write transaction.
  */
 struct stream {
     /* Before the body. *ret_state is passed to the others; free() is called for it, once. */

@@ -49,7 +49,7 @@ struct call {
     struct exchange *exchange; /* from when the header block is there */
     struct wire wire;
     struct http_header *headers;
-    bool waiting; /* parked; the next turn sends the answer */
+    bool waiting; /* parked; the next turn sends the answer, or goes on when `next` was to ask */
     bool paused;  /* in the middle of the answer, for bytes of its blob */
     enum exchange_next next;
 };
@@ -351,7 +351,7 @@ park(struct call *call)
         atomic_fetch_sub(&call->server->parked, 1);
         return MHD_NO; /* nothing has been done of it */
     }
-    call->waiting = true;
+    call->waiting = call->next == EXCHANGE_WAIT;
     if (call->peer)
         peer_phase(call->peer, PHASE_WORK);
     MHD_suspend_connection(call->connection);
@@ -369,6 +369,7 @@ proceed(struct call *call)
         return send_reply(call, false);
     case EXCHANGE_CLOSE:
         return send_reply(call, true);
+    case EXCHANGE_ASK:
     case EXCHANGE_WAIT:
         return park(call);
     case EXCHANGE_DROP:
@@ -401,6 +402,12 @@ on_request(void *cls, struct MHD_Connection *c, const char *url, const char *met
             peer_phase(call->peer, PHASE_BODY);
         read_wire(call, method, version);
         call->next = exchange_head(call->exchange, &call->wire);
+        return proceed(call);
+    }
+    if (call->next == EXCHANGE_ASK) {
+        if (call->peer)
+            peer_phase(call->peer, PHASE_BODY);
+        call->next = exchange_asked(call->exchange);
         return proceed(call);
     }
     if (data && *data_len == 0)
