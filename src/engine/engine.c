@@ -7,6 +7,7 @@
 #include "engine/parts.h"
 
 #define READS_WAITING 4096
+#define AGAIN_MS 1000 /* a read that has failed within is worth a second try */
 
 bool
 engine_is_shared(const struct engine *en)
@@ -257,11 +258,12 @@ read_with_limit(struct engine *en, TALLOC_CTX *pool, int64_t limit_ms,
                 enum rc (*fn)(struct tx *tx, void *arg, struct err *err), void *arg,
                 struct err *err)
 {
+    int64_t began = clock_mono_ms();
     enum rc rc = read_once(en, pool, limit_ms, fn, arg, err);
 
     if (!engine_is_shared(en))
         return rc;
-    if (rc == RC_UNAVAILABLE || rc == RC_RERUN)
+    if ((rc == RC_UNAVAILABLE || rc == RC_RERUN) && clock_mono_ms() - began < AGAIN_MS)
         rc = read_once(en, pool, limit_ms, fn, arg, err);
     engine_note(en, rc);
     return rc;

@@ -24,8 +24,8 @@ enum exchange_next {
     EXCHANGE_READ,  /* give it the body, then exchange_end() */
     EXCHANGE_REPLY, /* send exchange_reply() now */
     EXCHANGE_CLOSE, /* send exchange_reply() now and close the connection */
-    EXCHANGE_ASK,  /* park the connection, then call exchange_go(); after `wake` exchange_asked() */
-    EXCHANGE_WAIT, /* park the connection, then call exchange_go(); after `wake` send the answer */
+    EXCHANGE_ASK,  /* park the connection, then call exchange_go(); then exchange_asked() */
+    EXCHANGE_WAIT, /* park the connection, then call exchange_go(); then send the answer */
     EXCHANGE_DROP, /* close the connection without an answer */
 };
 
