@@ -24,9 +24,9 @@ enum exchange_next {
     EXCHANGE_READ,  /* give it the body, then exchange_end() */
     EXCHANGE_REPLY, /* send exchange_reply() now */
     EXCHANGE_CLOSE, /* send exchange_reply() now and close the connection */
-    EXCHANGE_ASK,  /* park the connection, then call exchange_go(); then exchange_asked() */
-    EXCHANGE_WAIT, /* park the connection, then call exchange_go(); then send the answer */
-    EXCHANGE_DROP, /* close the connection without an answer */
+    EXCHANGE_ASK,   /* park the connection, then call exchange_go(); then exchange_asked() */
+    EXCHANGE_WAIT,  /* park the connection, then call exchange_go(); then send the answer */
+    EXCHANGE_DROP,  /* close the connection without an answer */
 };
 
 /* `wake` is called once after each exchange_go(), from any thread, with exchange_own()'s argument. */

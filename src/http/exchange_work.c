@@ -101,7 +101,12 @@ write_fn(struct tx *tx, void *arg, struct err *err)
     if (rc || ex->replay.replayed)
         return rc;
     rc = ex->rq.route->handler(&ex->rq, tx, &ex->reply, err);
-    if (rc || !ex->replay.on)
+    if (!ex->replay.on)
+        return rc;
+    /* it may have waited for a twin, whose work is now in its way: then the twin's answer counts */
+    if (rc && engine_is_shared(ex->rq.app->engine) && replay_came(&ex->replay, &ex->rq, tx))
+        return err_set(err, RC_RERUN, "a request with the same key came first");
+    if (rc)
         return rc;
     return ex->reply.act ? promise(ex, tx, err)
                          : replay_keep(&ex->replay, &ex->rq, tx, &ex->reply, err);
