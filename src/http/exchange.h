@@ -29,7 +29,7 @@ enum exchange_next {
     EXCHANGE_DROP,  /* close the connection without an answer */
 };
 
-/* `wake` is called once after each exchange_go(), from any thread, with exchange_own()'s argument. */
+/* `wake` is called once after each exchange_go(), from any thread, with what exchange_own() got. */
 struct exchange *exchange_new(struct service *sv, void (*wake)(void *arg));
 void exchange_own(struct exchange *ex, void *wake_arg);
 void exchange_free(struct exchange **ex);

@@ -133,7 +133,7 @@ class _Postgres:
         return _Answer(cursor)
 
     def dump(self):
-        """Every row of every table in the binary format, in which texts and bytes are themselves."""
+        """Every row of every table in the binary format, where texts and bytes are themselves."""
         import io
         into = io.BytesIO()
         tables = self.execute("SELECT quote_ident(tablename) FROM pg_tables"
