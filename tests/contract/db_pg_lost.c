@@ -79,36 +79,36 @@ test_killed_after_begin(void **state)
     works_again(s);
 }
 
+enum next { ADD, LATER, SAVEPOINT, SCRIPT, UNDO, COMMIT, QUEUED, QUEUED_WIDE, NEXT_COUNT };
+
 /* Between two statements; whatever is called next, the transaction is known to be undone. */
 static void
 test_killed_in_between(void **state)
 {
     struct pg_case *s = *state;
-
     char *wide = mem_zalloc(s->pool, KIB(256)); /* more than libpq keeps to itself */
 
     memset(wide, 'x', KIB(256) - 1);
-    for (int how = 0; how < 7; how++) {
+    for (enum next next = ADD; next < NEXT_COUNT; next++) {
         int64_t pid = pid_of(s, s->a);
 
         EXPECT(RC_OK, db_begin_write(s->a, &s->err));
         EXPECT(RC_OK, add(s->a, 1, NULL, &s->err));
-        if (how == 5)
-            EXPECT(RC_OK, later(s, 2, NULL));
-        if (how == 6)
-            EXPECT(RC_OK, later(s, 2, wide));
+        if (next == QUEUED || next == QUEUED_WIDE)
+            EXPECT(RC_OK, later(s, 2, next == QUEUED ? "narrow" : wide));
         kill_a(s, pid);
-        if (how == 0)
+        if (next == ADD)
             EXPECT(RC_UNAVAILABLE, add(s->a, 2, NULL, &s->err));
-        if (how == 1)
+        if (next == LATER)
             EXPECT(RC_OK, later(s, 2, NULL));
-        if (how == 2)
+        if (next == SAVEPOINT)
             EXPECT(RC_OK, db_savepoint(s->a, &s->err));
-        if (how == 2)
+        if (next == SAVEPOINT)
             EXPECT(RC_UNAVAILABLE, db_savepoint_release(s->a, &s->err));
-        db_savepoint_rollback(s->a); /* not to be had */
-        if (how == 3)
+        if (next == SCRIPT)
             EXPECT(RC_UNAVAILABLE, run_script(s->a, "SELECT 1", &s->err));
+        if (next == UNDO)
+            db_savepoint_rollback(s->a); /* not to be had */
         EXPECT(RC_UNAVAILABLE, db_commit(s->a, &s->err));
         assert_int_equal(rows(s, s->b), 0);
         works_again(s);
@@ -306,6 +306,28 @@ test_cut_after_an_error(void **state)
     proxy_set(&b.proxy, PROXY_CLOSED);
     EXPECT(RC_CONFLICT, db_commit(b.conn, &s->err));
     behind_close(&b);
+}
+
+/* Cut when COMMIT itself was answered: that counts, and so does an error of what came before. */
+static void
+test_cut_short(void **state)
+{
+    struct pg_case *s = *state;
+    static struct behind b;
+
+    for (int fails = 0; fails < 2; fails++) {
+        behind_open(s, &b);
+        EXPECT(RC_OK, db_begin_write(b.conn, &s->err));
+        EXPECT(RC_OK, db_exec_later(b.conn, &add_row, DB_ARGS(db_int(1), db_null()), &s->err));
+        proxy_set(&b.proxy, PROXY_CUT_SHORT);
+        EXPECT(fails ? RC_CONFLICT : RC_OK, db_commit(b.conn, &s->err));
+        assert_int_equal(rows(s, s->b), 1);
+        proxy_set(&b.proxy, PROXY_PASS);
+        begin_soon(s, b.conn);
+        EXPECT(RC_OK, add(b.conn, 2, NULL, &s->err));
+        db_rollback(b.conn);
+        behind_close(&b);
+    }
 }
 
 /* The server stands still: every call ends, each with the right code. */
@@ -592,6 +614,7 @@ static const struct CMUnitTest cases[] = {
     PG_CASE(test_cut_in_commit),
     PG_CASE(test_commit_that_rolls_back),
     PG_CASE(test_cut_after_an_error),
+    PG_CASE(test_cut_short),
     PG_CASE(test_frozen),
     PG_CASE(test_frozen_in_commit),
     PG_CASE(test_frozen_rollback),

@@ -17,6 +17,7 @@
 #include "../unit/support.h"
 
 #define PROXY_PAIRS 16
+#define READY_LEN 6 /* of the message ReadyForQuery, which ends each answer */
 
 enum proxy_way {
     PROXY_PASS,
@@ -24,6 +25,7 @@ enum proxy_way {
     PROXY_CLOSED,     /* closes every connection at once, new ones too */
     PROXY_CUT_BEFORE, /* passes, but closes a connection in place of passing COMMIT on */
     PROXY_CUT_AFTER,  /* the same once the server has answered to COMMIT */
+    PROXY_CUT_SHORT,  /* the same, but for the end of the answer: what says that all was done */
     PROXY_FREEZE_AT,  /* passes, but becomes FROZEN once COMMIT was passed on */
     PROXY_ABORT,      /* passes, but asks the server for ABORT in place of COMMIT */
 };
@@ -86,13 +88,17 @@ proxy_pass(struct proxy *p, struct proxy_pair *pair, bool from_client)
 
     if (n <= 0)
         return false;
-    if (!from_client && pair->committing)
-        return false; /* PROXY_CUT_AFTER: the answer */
+    if (!from_client && pair->committing && way == PROXY_CUT_AFTER)
+        return false;
+    if (!from_client && pair->committing && n >= READY_LEN && bytes[n - READY_LEN] == 'Z') {
+        (void)send(to, bytes, (size_t)n - READY_LEN, MSG_NOSIGNAL);
+        return false;
+    }
     at = memmem(bytes, (size_t)n, commit, sizeof(commit));
     if (from_client && at) {
         if (way == PROXY_CUT_BEFORE)
             return false;
-        pair->committing = way == PROXY_CUT_AFTER;
+        pair->committing = way == PROXY_CUT_AFTER || way == PROXY_CUT_SHORT;
         if (way == PROXY_ABORT)
             memcpy(at, "ABORT ", sizeof(commit));
         if (way == PROXY_FREEZE_AT)

@@ -98,7 +98,6 @@ struct pg_conn {
     struct pg *pg;
     enum db_mode mode;
     PGconn *link; /* NULL: none, see I4 */
-    bool doomed;  /* the server said good-bye while nothing was asked */
     int64_t deadline_ms;
     int64_t changed;
     enum pg_tx tx;

@@ -52,11 +52,7 @@ on_notice(void *arg, const PGresult *res)
     struct pg_conn *c = arg;
     const char *severity = PQresultErrorField(res, PG_DIAG_SEVERITY_NONLOCALIZED);
 
-    if (!severity)
-        return;
-    if (streq(severity, "FATAL") || streq(severity, "PANIC")) {
-        c->doomed = true;
-    } else if (streq(severity, "WARNING") && c->commit_sent) {
+    if (severity && streq(severity, "WARNING") && c->commit_sent) {
         c->warned = true;
         (void)pg_error_take(res, RC_COMMIT_UNKNOWN, &c->cause);
     }
@@ -186,7 +182,6 @@ connect_to(struct pg_conn *c, const struct pg_host *h, int64_t until_ms, struct 
         return rc;
     }
     c->link = link;
-    c->doomed = false;
     return RC_OK;
 }
 

@@ -35,7 +35,7 @@ pg_pipe_drop(struct pg_conn *c)
 {
     PQfinish(c->link);
     c->link = NULL;
-    c->doomed = c->failed = c->drop = false;
+    c->failed = c->drop = false;
     c->head = c->n = c->unsynced = 0;
     for (size_t i = 0; i < PG_CACHE_SLOTS; i++) {
         if (c->cache[i])
@@ -260,7 +260,7 @@ take(struct pg_conn *c, PGresult *res)
     default:
         note(c, item, res);
         /* without its answer nobody knows whether the transaction has ended */
-        good = !pg_error_fatal(res) && item->kind != PG_ROLLBACK;
+        good = item->kind != PG_ROLLBACK;
         break;
     }
     PQclear(res);
@@ -303,9 +303,9 @@ pg_pipe_seems_alive(struct pg_conn *c)
     for (int i = 0; i < IDLE_READS && poll(&fd, 1, 0) > 0; i++) {
         if (!PQconsumeInput(c->link))
             return false;
-        (void)PQisBusy(c->link); /* looks at what was read; a good-bye comes as a notice */
+        (void)PQisBusy(c->link); /* looks at what was read */
     }
-    return PQstatus(c->link) == CONNECTION_OK && !c->doomed;
+    return PQstatus(c->link) == CONNECTION_OK;
 }
 
 enum rc

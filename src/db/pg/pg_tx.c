@@ -125,11 +125,11 @@ pg_tx_commit(struct db_conn *conn, struct err *err)
     send(c, PG_COMMIT, &commit);
     rc = pg_pipe_wait(c, err);
     c->commit_sent = false;
-    if (rc) {
+    if (rc && !c->committed) {
         pg_tx_rollback(conn);
         return rc;
     }
-    c->tx = PG_TX_NONE;
+    c->tx = PG_TX_NONE; /* though the connection may have been lost behind the answer */
     return outcome(c, err);
 }
 
