@@ -195,7 +195,7 @@ judge(struct s3_call *c, const struct sigv4_keys *keys, unsigned *absent, struct
 
     c->error = (struct s3_error){0};
     if (a->status / 100 == 2)
-        return DONE;
+        return !c->accept || c->accept(c, c->accept_arg) ? DONE : AGAIN;
     s3_xml_error(a->body, a->body_len, &c->error);
     if (a->status == 412 || a->status == 416)
         return DONE;
@@ -273,8 +273,6 @@ try_once(struct s3_call *c, unsigned *absent, struct err *err)
     breaker_leave(&c->client->breaker, pass, is_healthy(c, outcome));
     if (outcome == HTTP_ANSWERED)
         verdict = judge(c, &keys, absent, err);
-    if (outcome == HTTP_UNKNOWN || (outcome == HTTP_ANSWERED && c->answer.status >= 500))
-        c->uncertain = true;
     if (verdict == AGAIN || verdict == SLOWER)
         (void)say_failure(c, outcome, why, err);
     return verdict;

@@ -6,6 +6,8 @@
  *      that it did nothing.
  *  I2  A 404 is believed when the store itself says it, not what stands in between; where it
  *      would be taken for a loss, when it says so twice.
+ *  I3  An answer of 2xx that is not what was asked for, as an error in its body or a part of what
+ *      it should have, is tried again like any other failure.
  *
  * Not here: what an answer means for a blob.
  */
@@ -17,6 +19,11 @@
 #include "blob/s3/sigv4.h"
 #include "blob/s3/url.h"
 #include "blob/s3/xml.h"
+
+struct s3_call;
+
+/* Whether an answer of 2xx is what was asked for. If not, it is as good as none. */
+typedef bool s3_accept_fn(struct s3_call *c, void *arg);
 
 #define CALL_PAIRS_MAX 8
 #define CALL_TRIES 3
@@ -45,13 +52,14 @@ struct s3_call {
     const char *body_sha256; /* in hexadecimal; NULL: it is computed, for bytes in memory */
     void *into;              /* for the body of an answer */
     size_t room;
-    int64_t deadline_ms; /* monotonic */
-    bool absent_is_loss; /* ask again before a 404 is believed */
+    int64_t deadline_ms;  /* monotonic */
+    bool absent_is_loss;  /* ask again before a 404 is believed */
+    s3_accept_fn *accept; /* NULL: any */
+    void *accept_arg;
 
     /* Afterwards. */
     struct http_answer answer;
     struct s3_error error; /* of an answer that is not 2xx */
-    bool uncertain;        /* an earlier try got no answer, or an odd one: it may have worked */
     char hash[SHA256_HEX_LEN];
 };
 
@@ -62,8 +70,8 @@ void s3_call_query(struct s3_call *c, const char *name, const char *value);
 void s3_call_header(struct s3_call *c, const char *name, const char *value);
 
 /*
- * Runs the call; RC_OK when its answer is 2xx, or 404, 412 or 416: see answer.status. Otherwise
- * STORAGE_FULL, or UNAVAILABLE; before the store has started INVALID for what an operator has to
+ * Runs the call; RC_OK when its answer is an accepted 2xx, or 404, 412 or 416: see answer.status.
+ * Otherwise STORAGE_FULL, or UNAVAILABLE; before the store has started INVALID for what an operator has to
  * change.
  */
 MUST_CHECK enum rc s3_call_run(struct s3_call *c, struct err *err);

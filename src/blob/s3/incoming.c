@@ -138,41 +138,53 @@ struct copy {
     struct s3_target target;
     const struct blob_incoming *incoming;
     const char *source; /* "/bucket/prefix/incoming/…", encoded */
+    const char *root;   /* of the answer that is waited for */
+    const char *etag;   /* that it has */
     int64_t deadline_ms;
     char into[RESULT_MAX];
 };
 
+/* A status of 200 may come with an error: the store begins to answer before it has copied. */
+static bool
+is_copied(struct s3_call *c, void *arg)
+{
+    struct copy *k = arg;
+
+    return s3_xml_child(k->pool, k->into, c->answer.len, k->root, "ETag", &k->etag) && *k->etag &&
+           strcspn(k->etag, "<>&") == strlen(k->etag);
+}
+
+/* `root`: what the answer is. */
 static struct s3_call
-copy_call(struct copy *k, int64_t deadline_ms)
+copy_call(struct copy *k, const char *root, int64_t deadline_ms)
 {
     struct s3_call c = s3_call_to(k->target.st, "PUT", k->target.key, deadline_ms);
 
     s3_call_header(&c, "x-amz-copy-source", k->source);
     s3_call_header(&c, "x-amz-copy-source-if-match", k->incoming->etag);
+    k->root = root;
     c.into = k->into;
     c.room = sizeof(k->into);
+    c.accept = is_copied;
+    c.accept_arg = k;
     return c;
 }
 
-/* What a copy answered: an ETag, or why there is none. A status of 200 may come with an error. */
 static enum rc
-copy_result(struct copy *k, const struct s3_call *c, const char *root, const char **ret_etag,
-            struct err *err)
+copy_run(struct copy *k, struct s3_call *c, struct err *err)
 {
-    if (c->answer.status == 404 || c->answer.status == 412)
-        return err_set(err, RC_NOT_FOUND, "%s is not there any more as it was", k->source);
-    if (c->answer.status == 200 &&
-        s3_xml_child(k->pool, k->into, c->answer.len, root, "ETag", ret_etag) && **ret_etag)
-        return RC_OK;
-    return err_set(err, RC_UNAVAILABLE, "%s could not be copied: status %d", k->source,
-                   c->answer.status);
+    enum rc rc = s3_call_run(c, err);
+
+    if (!rc && c->answer.status / 100 != 2)
+        return err_set(err, RC_NOT_FOUND, "%s is not there any more as it was: status %d",
+                       k->source, c->answer.status);
+    return rc;
 }
 
 static enum rc
 copy_whole(struct copy *k, struct err *err)
 {
-    struct s3_call c = copy_call(k, k->deadline_ms);
-    const char *etag;
+    struct s3_call c = copy_call(k, "CopyObjectResult", k->deadline_ms);
     enum rc rc;
 
     s3_call_header(&c, "x-amz-metadata-directive", "REPLACE");
@@ -181,9 +193,7 @@ copy_whole(struct copy *k, struct err *err)
     s3_call_encrypt(&c);
     rc = s3_check_free(&k->target, k->deadline_ms, err);
     if (!rc)
-        rc = s3_call_run(&c, err);
-    if (!rc)
-        rc = copy_result(k, &c, "CopyObjectResult", &etag, err);
+        rc = copy_run(k, &c, err);
     return rc ? rc : s3_look(&k->target, k->incoming->size, k->deadline_ms, err);
 }
 
@@ -191,7 +201,7 @@ static enum rc
 copy_part(struct copy *k, const char *id, unsigned number, int64_t first, int64_t len,
           const char **ret_etag, struct err *err)
 {
-    struct s3_call c = copy_call(k, s3_deadline(&k->target.st->client));
+    struct s3_call c = copy_call(k, "CopyPartResult", s3_deadline(&k->target.st->client));
     enum rc rc;
 
     s3_call_query(&c, "partNumber", mem_printf(k->pool, "%u", number));
@@ -199,11 +209,9 @@ copy_part(struct copy *k, const char *id, unsigned number, int64_t first, int64_
     s3_call_header(
         &c, "x-amz-copy-source-range",
         mem_printf(k->pool, "bytes=%lld-%lld", (long long)first, (long long)(first + len - 1)));
-    rc = s3_call_run(&c, err);
+    rc = copy_run(k, &c, err);
     if (!rc)
-        rc = copy_result(k, &c, "CopyPartResult", ret_etag, err);
-    if (!rc && strcspn(*ret_etag, "<>&") != strlen(*ret_etag))
-        rc = err_set(err, RC_UNAVAILABLE, "an odd ETag of a part: %.60s", *ret_etag);
+        *ret_etag = k->etag;
     return rc;
 }
 

@@ -16,6 +16,11 @@ struct page {
 
 typedef bool read_page_fn(TALLOC_CTX *pool, const char *text, size_t len, struct s3_list *ret);
 
+struct reading {
+    struct page *page;
+    read_page_fn *read;
+};
+
 static void
 page_free(struct page **p)
 {
@@ -40,22 +45,29 @@ page_new(void)
     return p;
 }
 
-/* A list that is not what was asked for may be a moment's trouble, as an error would be. */
+static bool
+is_page(struct s3_call *c, void *arg)
+{
+    struct reading *r = arg;
+
+    return r->read(r->page->pool, r->page->text, c->answer.len, &r->page->list);
+}
+
 static enum rc
 page_get(struct page *p, struct s3_call *c, read_page_fn *read, struct err *err)
 {
+    struct reading reading = {p, read};
+    enum rc rc;
+
     c->into = p->text;
     c->room = (size_t)ANSWER_MAX;
-    for (int i = 0; i < CALL_TRIES; i++) {
-        enum rc rc = s3_call_run(c, err);
-
-        if (rc)
-            return rc;
-        if (c->answer.status == 200 && read(p->pool, p->text, c->answer.len, &p->list))
-            return RC_OK;
-    }
-    return err_set(err, RC_UNAVAILABLE, "the store answers with no list: status %d %s",
-                   c->answer.status, c->error.code);
+    c->accept = is_page;
+    c->accept_arg = &reading;
+    rc = s3_call_run(c, err);
+    if (!rc && c->answer.status / 100 != 2)
+        return err_set(err, RC_UNAVAILABLE, "the store answers with no list: status %d %s",
+                       c->answer.status, c->error.code);
+    return rc;
 }
 
 /* The page of objects below `folder` that follows `before`; NULL: the first. */

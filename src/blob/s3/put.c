@@ -97,26 +97,40 @@ s3_put(const struct s3_target *t, const struct http_body *body, const char *sha2
     return rc;
 }
 
+struct id_place {
+    TALLOC_CTX *pool;
+    const char **id;
+};
+
+static bool
+has_upload_id(struct s3_call *c, void *arg)
+{
+    struct id_place *to = arg;
+
+    return s3_xml_child(to->pool, c->into, c->answer.len, "InitiateMultipartUploadResult",
+                        "UploadId", to->id) &&
+           **to->id;
+}
+
 enum rc
 s3_upload_begin(const struct s3_target *t, TALLOC_CTX *pool, const char **ret_id, struct err *err)
 {
     struct s3_call c = s3_call_to(t->st, "POST", t->key, s3_deadline(&t->st->client));
-    char *into = mem_zalloc(pool, RESULT_MAX);
+    struct id_place to = {pool, ret_id};
     enum rc rc;
 
     s3_call_query(&c, "uploads", "");
     s3_call_header(&c, "content-type", "application/octet-stream");
     s3_call_header(&c, WRITER_HEADER, t->writer);
     s3_call_encrypt(&c);
-    c.into = into;
+    c.into = mem_zalloc(pool, RESULT_MAX);
     c.room = RESULT_MAX;
+    c.accept = has_upload_id;
+    c.accept_arg = &to;
     rc = s3_call_run(&c, err);
     if (rc)
         return rc;
-    if (c.answer.status / 100 != 2 ||
-        !s3_xml_child(pool, into, c.answer.len, "InitiateMultipartUploadResult", "UploadId",
-                      ret_id) ||
-        !**ret_id)
+    if (c.answer.status / 100 != 2)
         return err_set(err, RC_UNAVAILABLE, "the store began no upload of %s: status %d", t->key,
                        c.answer.status);
     return RC_OK;

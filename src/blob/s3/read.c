@@ -107,10 +107,38 @@ is_range(const char *text, int64_t first, int64_t len, int64_t *ret_size)
            strlen(want) == (size_t)(slash + 1 - text);
 }
 
-/* Fills the window; `etag` may be "". Sets the object's size, and its ETag in c->answer. */
-static enum rc
-get_once(struct s3_call *c, const char *etag, struct window *w, int64_t *ret_size, struct err *err)
+/* What a GET is to bring. */
+struct wanted {
+    const struct window *window;
+    int64_t size; /* of the object, -1 before it is known */
+};
+
+static bool
+is_window(struct s3_call *c, void *arg)
 {
+    const struct window *w;
+    struct wanted *wanted = arg;
+    int64_t size, len;
+
+    w = wanted->window;
+    if (c->answer.status != 206 || !is_range(c->answer.content_range, w->at, w->len, &size) ||
+        (wanted->size >= 0 && size != wanted->size))
+        return false;
+    len = w->len < size - w->at ? w->len : size - w->at;
+    if ((int64_t)c->answer.len != len)
+        return false;
+    wanted->size = size;
+    return true;
+}
+
+/*
+ * Fills the window. An object that is known has an ETag, and a size; of another they are found
+ * out: wanted->size, and c->answer.etag. Status 416 is left to the caller.
+ */
+static enum rc
+get(struct s3_call *c, const char *etag, struct wanted *wanted, struct err *err)
+{
+    const struct window *w = wanted->window;
     char range[64];
     enum rc rc;
 
@@ -122,40 +150,30 @@ get_once(struct s3_call *c, const char *etag, struct window *w, int64_t *ret_siz
     c->into = w->bytes;
     c->room = (size_t)w->len;
     c->absent_is_loss = true;
+    c->accept = is_window;
+    c->accept_arg = wanted;
     rc = s3_call_run(c, err);
     if (rc)
         return rc;
     if (c->answer.status == 404)
         return err_set(err, RC_NOT_FOUND, "no object %s", c->key);
-    if (c->answer.status == 412)
-        return err_set(err, RC_IO, "%s is not what it was", c->key);
-    if (c->answer.status == 206 && is_range(c->answer.content_range, w->at, w->len, ret_size) &&
-        (int64_t)c->answer.len == (w->len < *ret_size - w->at ? w->len : *ret_size - w->at))
-        return RC_OK;
-    return err_set(err, RC_UNAVAILABLE, "%s: status %d with %zu bytes, '%.80s'", c->key,
-                   c->answer.status, c->answer.len, c->answer.content_range);
+    return c->answer.status == 412 ? err_set(err, RC_IO, "%s is not what it was", c->key) : RC_OK;
 }
 
 /* The window of an object that is known. */
 static enum rc
-get(struct s3_store *st, const char *key, const char *etag, int64_t size, struct window *w,
-    struct err *err)
+get_window(struct s3_store *st, const char *key, const char *etag, int64_t size, struct window *w,
+           struct err *err)
 {
-    int64_t deadline = s3_deadline(&st->client);
-    int64_t seen = 0;
-    enum rc rc = RC_UNAVAILABLE;
+    struct s3_call c = s3_call_to(st, "GET", key, s3_deadline(&st->client));
+    struct wanted wanted = {w, size};
+    enum rc rc = get(&c, etag, &wanted, err);
 
-    for (int i = 0; i < CALL_TRIES && rc == RC_UNAVAILABLE; i++) {
-        struct s3_call c = s3_call_to(st, "GET", key, deadline);
-
-        rc = get_once(&c, etag, w, &seen, err);
-        if (rc == RC_UNAVAILABLE && c.answer.status / 100 != 2)
-            break; /* has been tried again already */
-        if (!rc && seen != size)
-            rc = err_set(err, RC_UNAVAILABLE, "%s has %lld bytes, not %lld", key, (long long)seen,
-                         (long long)size);
-    }
-    return rc == RC_NOT_FOUND ? err_set(err, RC_IO, "%s is gone", key) : rc;
+    if (rc == RC_NOT_FOUND)
+        return err_set(err, RC_IO, "%s is gone", key);
+    if (!rc && c.answer.status == 416)
+        return err_set(err, RC_IO, "%s is shorter than it was", key);
+    return rc;
 }
 
 /* --- fetches --- */
@@ -180,7 +198,7 @@ run_fetch(void *arg)
 {
     struct fetch *f = arg;
     struct err err;
-    enum rc rc = get(f->st, f->key, f->etag, f->size, &f->window, &err);
+    enum rc rc = get_window(f->st, f->key, f->etag, f->size, &f->window, &err);
 
     pthread_mutex_lock(&f->lock);
     f->done = true;
@@ -276,17 +294,19 @@ open_empty(struct s3_reader *r, int64_t deadline_ms, struct err *err)
 }
 
 static enum rc
-open_once(struct s3_reader *r, int64_t deadline_ms, struct err *err)
+open_first(struct s3_reader *r, int64_t deadline_ms, struct err *err)
 {
     struct s3_call c = s3_call_to(r->st, "GET", r->key, deadline_ms);
-    enum rc rc = get_once(&c, "", &r->window, &r->base.size, err);
+    struct wanted wanted = {&r->window, -1};
+    enum rc rc = get(&c, "", &wanted, err);
 
-    if (rc == RC_UNAVAILABLE && c.answer.status == 416)
-        return open_empty(r, deadline_ms, err);
     if (rc)
         return rc;
-    memcpy(r->etag, c.answer.etag, sizeof(r->etag));
+    if (c.answer.status == 416)
+        return open_empty(r, deadline_ms, err);
+    r->base.size = wanted.size;
     r->window.len = (int64_t)c.answer.len;
+    memcpy(r->etag, c.answer.etag, sizeof(r->etag));
     return RC_OK;
 }
 
@@ -295,15 +315,13 @@ s3_read_open(struct blob_store *base, const struct blob_key *key, struct blob_re
              struct err *err)
 {
     struct s3_reader *r = MEM_NEW(NULL, struct s3_reader);
-    int64_t deadline;
     char *fitting;
     enum rc rc;
 
     r->st = (struct s3_store *)base;
     name_path(key, r->key);
     window_init(r->st, &r->window, 0, FIRST_WINDOW);
-    deadline = s3_deadline(&r->st->client);
-    rc = open_once(r, deadline, err);
+    rc = open_first(r, s3_deadline(&r->st->client), err);
     if (rc) {
         s3_reader_free(&r->base);
         return rc;
@@ -339,7 +357,7 @@ move_to(struct s3_reader *r, int64_t offset, struct err *err)
     fetch_forget(r);
     want = window_size(r, offset);
     window_init(r->st, &w, offset, want < r->base.size - offset ? want : r->base.size - offset);
-    rc = get(r->st, r->key, r->etag, r->base.size, &w, err);
+    rc = get_window(r->st, r->key, r->etag, r->base.size, &w, err);
     if (rc) {
         window_drop(r->st, &w);
         return rc;

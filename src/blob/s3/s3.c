@@ -65,6 +65,14 @@ s3_call_encrypt(struct s3_call *c)
         s3_call_header(c, "x-amz-server-side-encryption-aws-kms-key-id", conf->sse_kms_key);
 }
 
+/* What is between us and the store can say 200, too. */
+static bool
+is_object(struct s3_call *c, void *arg)
+{
+    (void)arg;
+    return c->answer.declared >= 0 && s3_is_etag(c->answer.etag);
+}
+
 enum rc
 s3_head(struct s3_store *st, const char *key, int64_t deadline_ms, bool absent_is_loss,
         struct http_answer *ret, struct err *err)
@@ -73,13 +81,14 @@ s3_head(struct s3_store *st, const char *key, int64_t deadline_ms, bool absent_i
     enum rc rc;
 
     c.absent_is_loss = absent_is_loss;
+    c.accept = is_object;
     rc = s3_call_run(&c, err);
     if (rc)
         return rc;
     if (c.answer.status == 404)
         return err_set(err, RC_NOT_FOUND, "no object %s", key);
-    if (c.answer.status / 100 != 2 || c.answer.declared < 0)
-        return err_set(err, RC_UNAVAILABLE, "HEAD %s: status %d, no size", key, c.answer.status);
+    if (c.answer.status / 100 != 2)
+        return err_set(err, RC_UNAVAILABLE, "HEAD %s: status %d", key, c.answer.status);
     *ret = c.answer;
     return RC_OK;
 }
