@@ -106,12 +106,14 @@ static enum rc
 confirm_once(struct pool_writer *pw, const struct tx_mark *mark, bool *ret, struct err *err)
 {
     SCOPED_POOL(pool);
-    struct tx tx = {.conn = pw->conn, .pool = pool, .now_ms = clock_wall_ms()};
+    struct engine_config *config = &pw->en->config;
+    struct tx tx = {
+        .conn = pw->conn, .pool = pool, .now_ms = clock_wall_ms(), .audit_key = config->audit_key};
     enum rc rc = db_begin_write(pw->conn, err);
 
     if (rc)
         return rc;
-    rc = pw->en->config.confirm(&tx, mark, ret, err);
+    rc = config->confirm(&tx, mark, ret, err);
     db_rollback(pw->conn);
     return rc;
 }
