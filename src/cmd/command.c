@@ -18,6 +18,7 @@ enum needs { NEEDS_NOTHING, NEEDS_HOME, MAKES_HOME /* when there is none */ };
 static const struct {
     command_fn *fn;
     enum needs needs;
+    bool goes_on; /* here, with what a server has lent */
 } table[CONF_COMMAND_MAX_] = {
     [CONF_COMMAND_WORKSPACE_CREATE] = {command_workspace_create, MAKES_HOME},
     [CONF_COMMAND_KEY_CREATE] = {command_key_create, NEEDS_HOME},
@@ -29,8 +30,10 @@ static const struct {
     [CONF_COMMAND_AUDIT_VERIFY] = {command_audit_verify, NEEDS_HOME},
     [CONF_COMMAND_AUDIT_HEAD] = {command_audit_head, NEEDS_HOME},
     [CONF_COMMAND_MIGRATE] = {command_migrate, MAKES_HOME},
-    [CONF_COMMAND_BACKUP] = {command_backup, NEEDS_HOME},
+    [CONF_COMMAND_BACKUP] = {command_backup, NEEDS_HOME, true},
     [CONF_COMMAND_RESTORE] = {command_restore, NEEDS_NOTHING},
+    [CONF_COMMAND_EXPORT] = {command_export, NEEDS_HOME, true},
+    [CONF_COMMAND_IMPORT] = {command_import, NEEDS_NOTHING},
     [CONF_COMMAND_ROUTES] = {command_routes, NEEDS_NOTHING},
     [CONF_COMMAND_OPENAPI] = {command_openapi, NEEDS_NOTHING},
     [CONF_COMMAND_VERSION] = {command_version, NEEDS_NOTHING},
@@ -199,7 +202,7 @@ command_run(const struct conf *conf)
 
     if (table[conf->command].needs != NEEDS_NOTHING) {
         rc = reach(&env, conf, &code, &lent, &err);
-        if (rc || (!env.home && (code || conf->command != CONF_COMMAND_BACKUP)))
+        if (rc || (!env.home && (code || !table[conf->command].goes_on)))
             return finish(rc ? 1 : code, lent, &err);
     }
     env.lent = lent;

@@ -6,8 +6,8 @@
  *      directory's lock, and in the server, which was asked through DIR/admin.sock.
  *  I2  What it answers is JSON; words are progress and errors.
  *
- * backup is the exception to I1: a server may write nowhere but in its directory, so it gives a
- * copy of the database there, and the process that asked does the rest.
+ * backup and export are exceptions to I1: a server may write nowhere but in its directory, so it
+ * gives a copy of the database there, and the process that asked does the rest (lent.h).
  *
  * Threads: several may run at once in a server, each on a thread of its own.
  */
@@ -21,7 +21,7 @@
 struct command_env {
     TALLOC_CTX *pool;
     struct home *home;       /* NULL for commands that need none, and beside a server */
-    const json_t *lent;      /* what the server gave to a backup beside it; else NULL */
+    const json_t *lent;      /* what the server gave to one that goes on beside it; else NULL */
     struct service *service; /* NULL outside a server */
     void (*progress)(void *arg, const char *text); /* shows how far it is; may be NULL */
     void *progress_arg;
@@ -37,8 +37,8 @@ typedef enum rc command_fn(struct command_env *env, const struct conf *conf, jso
 
 command_fn command_workspace_create, command_key_create, command_key_list, command_key_revoke,
     command_entity_put, command_docs_entity_add, command_check, command_audit_verify,
-    command_audit_head, command_migrate, command_backup, command_restore, command_routes,
-    command_openapi, command_version;
+    command_audit_head, command_migrate, command_backup, command_restore, command_export,
+    command_import, command_routes, command_openapi, command_version;
 
 /* Runs a command in this process or in the server of the directory; prints; the exit code. */
 int command_run(const struct conf *conf);

@@ -17,6 +17,7 @@
 #include "store/audit_turn.h"
 #include "store/blob_home.h"
 #include "store/census.h"
+#include "store/importing.h"
 #include "store/schema.h"
 
 #define BLOB_THREADS 8
@@ -189,6 +190,22 @@ resume(struct home *home, struct db_conn *conn, struct err *err)
     return RC_OK;
 }
 
+/* Half a library is not to be served, nor changed. */
+static enum rc
+refuse_importing(const struct home *home, struct db_conn *conn, struct err *err)
+{
+    SCOPED_POOL(pool);
+    struct tx tx = {.conn = conn, .pool = pool, .now_ms = clock_wall_ms()};
+    bool noted = false;
+    enum rc rc = importing_noted(&tx, &noted, err);
+
+    return noted ? err_set(err, RC_INVALID,
+                           "%s is being filled by an import that has not finished: run the same "
+                           "`dossier import` again",
+                           home->dir)
+                 : rc;
+}
+
 /* A short-lived connection: the engine opens its own writer. */
 static enum rc
 migrate(struct home *home, struct err *err)
@@ -196,6 +213,8 @@ migrate(struct home *home, struct err *err)
     SCOPED(db_conn) conn = NULL;
     enum rc rc = db_connect(home->app.db, DB_WRITER, &conn, err);
 
+    if (!rc)
+        rc = refuse_importing(home, conn, err);
     if (rc)
         return rc;
     rc = schema_migrate(conn, home->app.secret.audit_seal, &home->schema_from, &home->schema_to,

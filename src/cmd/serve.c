@@ -14,7 +14,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "cmd/admin.h"
-#include "cmd/backup.h"
+#include "cmd/lent.h"
 #include "cmd/engines.h"
 #include "cmd/sandbox.h"
 #include "http/route.h"
@@ -120,7 +120,7 @@ start(struct serving *s, const struct conf *conf, struct err *err)
         return rc;
     if (s->home->newest_ms)
         clock_resume(s->home->newest_ms);
-    backup_sweep(s->home->dir);
+    lent_sweep(s->home->dir);
     make_service(s, conf);
     if (s->limits)
         rc = budgets_share(s->service.budgets, s->limits, err);

@@ -5,6 +5,7 @@
 
 #define SLOTS 16 /* writers are spread over so many chains, where there are as many */
 #define COLUMNS "chain, chains, head, base, lines, removed, seal, keep_days"
+#define WORKSPACE_COLUMN 8 /* behind these, where it is asked for */
 #define SELECT_ONE "SELECT " COLUMNS " FROM audit_chain WHERE workspace_id = $1 AND chain = $2"
 /* the slot's, or the first where there is no such one */
 #define SELECT_OWN                                                                                 \
@@ -16,6 +17,12 @@ static const struct sql read_chain = SQL(SELECT_ONE);
 static const struct sql lock_chain = {.sqlite = SELECT_ONE, .pg = SELECT_ONE " FOR UPDATE"};
 static const struct sql lock_own = {.sqlite = SELECT_OWN, .pg = SELECT_OWN " FOR UPDATE"};
 static const struct sql lock_all = {.sqlite = SELECT_ALL, .pg = SELECT_ALL " FOR UPDATE"};
+static const struct sql page =
+    SQL("SELECT " COLUMNS ", workspace_id FROM audit_chain WHERE (workspace_id, chain) > ($1, $2)"
+        " AND chain >= 0 ORDER BY workspace_id, chain LIMIT $3");
+static const struct sql next_of =
+    SQL("SELECT " COLUMNS ", workspace_id FROM audit_chain WHERE workspace_id ="
+        " (SELECT min(workspace_id) FROM audit_chain WHERE workspace_id > $1) ORDER BY chain");
 /* how many a new workspace gets: as many as writers are likely to be at work in it */
 static const struct sql how_many = {.sqlite = "SELECT 1", .pg = "SELECT 16"};
 static const struct sql insert_chain = SQL("INSERT INTO audit_chain (workspace_id, " COLUMNS
@@ -137,53 +144,105 @@ audit_chain_lock_all(struct tx *tx, int64_t workspace, struct audit_chain *ret, 
     return rc;
 }
 
-/* The writer who holds the row knows that it is there, and need not wait to hear so. */
-static enum rc
-put(struct tx *tx, const struct sql *sql, int64_t workspace, const struct audit_chain *ch,
-    struct err *err)
-{
-    uint8_t seal[SHA256_LEN] = {0}; /* fits nothing */
-    struct db_value values[] = {db_int(workspace),
-                                db_int(ch->chain),
-                                db_int(ch->chains),
-                                db_blob(ch->head, SHA256_LEN),
-                                db_blob(ch->base, SHA256_LEN),
-                                db_int(ch->lines),
-                                db_int(ch->removed),
-                                db_blob(seal, SHA256_LEN),
-                                db_int(ch->keep_days)};
-    int64_t changed;
-    enum rc rc;
+/* The columns of `ch` as parameters; `seal` is for its seal. */
+#define CHAIN_VALUES(workspace, ch, seal)                                                          \
+    DB_ARGS(db_int(workspace), db_int((ch)->chain), db_int((ch)->chains),                          \
+            db_blob((ch)->head, SHA256_LEN), db_blob((ch)->base, SHA256_LEN), db_int((ch)->lines), \
+            db_int((ch)->removed), db_blob(seal, SHA256_LEN), db_int((ch)->keep_days))
 
+/* One that fits nothing when it is not to be sealed. */
+static void
+seal_of(const struct tx *tx, int64_t workspace, const struct audit_chain *ch,
+        uint8_t out[SHA256_LEN])
+{
+    memset(out, 0, SHA256_LEN);
     if (ch->sealed)
-        make_seal(tx, workspace, ch, seal);
-    if (tx->turn)
-        return db_exec_later(tx->conn, sql, values, ARRAY_LEN(values), err);
-    rc = db_exec(tx->conn, sql, values, ARRAY_LEN(values), &changed, err);
-    if (!rc && changed != 1)
-        rc = err_set(err, RC_INTERNAL, "no chain of audit lines");
+        make_seal(tx, workspace, ch, out);
+}
+
+enum rc
+audit_chain_insert(struct tx *tx, int64_t workspace, const struct audit_chain *ch, struct err *err)
+{
+    uint8_t seal[SHA256_LEN];
+
+    seal_of(tx, workspace, ch, seal);
+    return db_exec_later(tx->conn, &insert_chain, CHAIN_VALUES(workspace, ch, seal), err);
+}
+
+enum rc
+audit_chain_usual(struct tx *tx, int64_t *ret, struct err *err)
+{
+    SCOPED(db_cursor) c = NULL;
+    enum rc rc = db_query_one(tx->conn, &how_many, DB_NO_ARGS, &c, err);
+
+    if (!rc)
+        *ret = db_col_int(c, 0);
     return rc;
 }
 
 enum rc
 audit_chain_begin(struct tx *tx, int64_t workspace, int64_t keep_days, struct err *err)
 {
-    SCOPED(db_cursor) c = NULL;
     struct audit_chain ch = {.sealed = true, .keep_days = keep_days};
-    enum rc rc = db_query_one(tx->conn, &how_many, DB_NO_ARGS, &c, err);
+    enum rc rc = audit_chain_usual(tx, &ch.chains, err);
 
-    if (!rc)
-        ch.chains = db_col_int(c, 0);
     for (; ch.chain < ch.chains && !rc; ch.chain++)
-        rc = put(tx, &insert_chain, workspace, &ch, err);
+        rc = audit_chain_insert(tx, workspace, &ch, err);
     return rc;
 }
 
 enum rc
-audit_chain_write(struct tx *tx, int64_t workspace, const struct audit_chain *chain,
-                  struct err *err)
+audit_chain_write(struct tx *tx, int64_t workspace, const struct audit_chain *ch, struct err *err)
 {
-    return put(tx, &update_chain, workspace, chain, err);
+    uint8_t seal[SHA256_LEN];
+    int64_t changed;
+    enum rc rc;
+
+    seal_of(tx, workspace, ch, seal);
+    /* the writer who holds the row knows that it is there, and need not wait to hear so */
+    if (tx->turn)
+        return db_exec_later(tx->conn, &update_chain, CHAIN_VALUES(workspace, ch, seal), err);
+    rc = db_exec(tx->conn, &update_chain, CHAIN_VALUES(workspace, ch, seal), &changed, err);
+    if (!rc && changed != 1)
+        rc = err_set(err, RC_INTERNAL, "no chain of audit lines");
+    return rc;
+}
+
+static enum rc
+read_list(struct tx *tx, const struct sql *sql, const struct db_value *values, size_t n_values,
+          struct audit_chain_at **ret, size_t *ret_n, struct err *err)
+{
+    SCOPED(db_cursor) c = NULL;
+    struct audit_chain_at *list = NULL;
+    bool row = true;
+    size_t n = 0;
+    enum rc rc = db_query(tx->conn, sql, values, n_values, &c, err);
+
+    while (!rc && (rc = db_next(c, &row, err)) == RC_OK && row) {
+        list = talloc_realloc(tx->pool, list, struct audit_chain_at, (unsigned)n + 1);
+        BUG_ON(!list);
+        list[n].workspace = db_col_int(c, WORKSPACE_COLUMN);
+        read_row(tx, list[n].workspace, c, &list[n].chain);
+        n++;
+    }
+    *ret = list;
+    *ret_n = n;
+    return rc;
+}
+
+enum rc
+audit_chain_page(struct tx *tx, int64_t workspace, int64_t chain, int64_t max,
+                 struct audit_chain_at **ret, size_t *ret_n, struct err *err)
+{
+    return read_list(tx, &page, DB_ARGS(db_int(workspace), db_int(chain), db_int(max)), ret, ret_n,
+                     err);
+}
+
+enum rc
+audit_chain_next_of(struct tx *tx, int64_t after, struct audit_chain_at **ret, size_t *ret_n,
+                    struct err *err)
+{
+    return read_list(tx, &next_of, DB_ARGS(db_int(after)), ret, ret_n, err);
 }
 
 /* As the tables were then: one chain a workspace. */

@@ -54,6 +54,28 @@ MUST_CHECK enum rc audit_chain_write(struct tx *tx, int64_t workspace,
 /* Seals all chains as they are: for the migration that brings seals. */
 MUST_CHECK enum rc audit_chain_seal_all(struct tx *tx, struct err *err);
 
+/* ---- for moving a library between engines (dump.h) ---- */
+
+struct audit_chain_at {
+    int64_t workspace;
+    struct audit_chain chain;
+};
+
+/* Up to `max` chains of all workspaces behind one of them, in order, in tx->pool. */
+MUST_CHECK enum rc audit_chain_page(struct tx *tx, int64_t workspace, int64_t chain, int64_t max,
+                                    struct audit_chain_at **ret, size_t *ret_n, struct err *err);
+
+/* All chains of the first workspace with a number above `after`; none: *ret_n is 0. */
+MUST_CHECK enum rc audit_chain_next_of(struct tx *tx, int64_t after, struct audit_chain_at **ret,
+                                       size_t *ret_n, struct err *err);
+
+/* How many a new workspace gets in this database. */
+MUST_CHECK enum rc audit_chain_usual(struct tx *tx, int64_t *ret, struct err *err);
+
+/* Adds one as it is, with a seal that fits nothing when it is not `sealed`. */
+MUST_CHECK enum rc audit_chain_insert(struct tx *tx, int64_t workspace,
+                                      const struct audit_chain *chain, struct err *err);
+
 /* The hash of a line after one with the hash `before`; `l->seq` has no part in it. */
 void audit_chain_hash(TALLOC_CTX *pool, const uint8_t before[SHA256_LEN],
                       const struct audit_line *l, uint8_t out[SHA256_LEN]);

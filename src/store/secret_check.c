@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/secret_check.h"
 
-#include "base/crypto.h"
-
 #define LABEL "dossier secret check 1"
 
 static const struct sql read_mac = SQL("SELECT mac FROM secret_check WHERE only_row = 1");
 static const struct sql write_mac = SQL("INSERT INTO secret_check (only_row, mac) VALUES (1, $1)");
 
-static void
-make_mac(const struct tx *tx, uint8_t out[SHA256_LEN])
+void
+secret_check_mac(const uint8_t audit_key[SHA256_LEN], uint8_t out[SHA256_LEN])
 {
-    crypto_hmac(tx->audit_key, LABEL, strlen(LABEL), out);
+    crypto_hmac(audit_key, LABEL, strlen(LABEL), out);
 }
 
 enum rc
@@ -19,7 +17,7 @@ secret_check_note(struct tx *tx, struct err *err)
 {
     uint8_t mac[SHA256_LEN];
 
-    make_mac(tx, mac);
+    secret_check_mac(tx->audit_key, mac);
     return db_exec(tx->conn, &write_mac, DB_ARGS(db_blob(mac, sizeof(mac))), NULL, err);
 }
 
@@ -34,7 +32,7 @@ secret_check(struct tx *tx, struct err *err)
 
     if (rc)
         return rc;
-    make_mac(tx, mac);
+    secret_check_mac(tx->audit_key, mac);
     stored = db_col_blob(c, 0, &len);
     if (len != sizeof(mac) || !crypto_equal(stored, mac, sizeof(mac)))
         return err_set(err, RC_INVALID,
