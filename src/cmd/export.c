@@ -283,7 +283,8 @@ open_all(struct export *x, struct err *err)
     else if (!rc)
         x->secret = home->app.secret;
     if (!rc && !home)
-        rc = engines_open_blobs(x->conf, home_path(pool, x->home, COPY_BLOBS), &x->carry.from, err);
+        rc = engines_open_blobs(x->conf, home_path(pool, x->home, COPY_BLOBS), x->home,
+                                &x->carry.from, err);
     else if (!rc)
         x->carry.from = home->app.blobs;
     return rc ? rc : blob_store_open_fs(x->dir, &x->carry.to, err);
