@@ -182,7 +182,7 @@ target_open(struct target *t, struct importing *ret, struct err *err)
     if (!rc)
         rc = compare_secret(t, &has_secret, err);
     if (!rc)
-        rc = engines_open_blobs(t->conf, path_of(t, COPY_BLOBS), t->dir, &t->blobs, err);
+        rc = engines_open_blobs(t->conf, path_of(t, COPY_BLOBS), t->home, &t->blobs, err);
     if (!rc)
         rc = look(t, &noted, err);
     if (!rc)
