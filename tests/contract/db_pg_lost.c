@@ -138,7 +138,9 @@ test_killed_in_a_statement(void **state)
 {
     struct pg_case *s = *state;
 
-    for (int in_transaction = 0; in_transaction < 2; in_transaction++) {
+    for (int i = 0; i < 4; i++) {
+        bool in_transaction = i % 2, script = i / 2;
+        enum rc want = in_transaction ? RC_UNAVAILABLE : RC_COMMIT_UNKNOWN;
         struct killer k = {.s = s, .pid = pid_of(s, s->a)};
         struct db_cursor *c = NULL;
         pthread_t thread;
@@ -146,8 +148,10 @@ test_killed_in_a_statement(void **state)
         if (in_transaction)
             EXPECT(RC_OK, db_begin_write(s->a, &s->err));
         assert_int_equal(pthread_create(&thread, NULL, kill_the_sleeper, &k), 0);
-        EXPECT(in_transaction ? RC_UNAVAILABLE : RC_COMMIT_UNKNOWN,
-               db_query_one(s->a, &sleep_long, DB_NO_ARGS, &c, &s->err));
+        if (script)
+            EXPECT(want, run_script(s->a, "SELECT pg_sleep(60)", &s->err));
+        else
+            EXPECT(want, db_query_one(s->a, &sleep_long, DB_NO_ARGS, &c, &s->err));
         (void)pthread_join(thread, NULL);
         db_rollback(s->a);
         works_again(s);

@@ -181,14 +181,15 @@ pg_tx_savepoint_rollback(struct db_conn *conn)
 
 /* ---- scripts ---- */
 
-/* Runs text as one simple query; the first error counts. */
+/* One simple query, without a limit in time; the first error counts. *ret_lost: so is the link. */
 static enum rc
-simple(struct pg_conn *c, const char *text, struct err *err)
+simple(struct pg_conn *c, const char *text, bool *ret_lost, struct err *err)
 {
     enum rc rc = RC_OK;
     PGresult *res;
 
-    if (!PQsendQuery(c->link, text))
+    *ret_lost = !PQsendQuery(c->link, text);
+    if (*ret_lost)
         return pg_error_link(c->link, RC_UNAVAILABLE, err);
     c->round_trips++;
     while (pg_ready(c->link, -1) && (res = PQgetResult(c->link)) != NULL) {
@@ -198,7 +199,7 @@ simple(struct pg_conn *c, const char *text, struct err *err)
 
         if (!good && !rc) {
             rc = pg_error_take(res, pg_error_code(res, &c->drop), err);
-            c->drop = c->drop || pg_error_fatal(res);
+            *ret_lost = pg_error_fatal(res);
         }
         PQclear(res);
         BUG_ON(!good && status != PGRES_FATAL_ERROR); /* COPY */
@@ -208,30 +209,23 @@ simple(struct pg_conn *c, const char *text, struct err *err)
     return rc;
 }
 
-/* Outside a transaction, `text` is one. What is lost in its commit is not known: see I6. */
+/* Where it fails, the settings that come with it are undone together with it. */
 static enum rc
 run_script(struct pg_conn *c, const char *text, struct err *err)
 {
-    struct err ignored;
-    char back[64];
+    SCOPED_POOL(pool);
+    const char *all =
+        mem_printf(pool, "SET statement_timeout = 0; %s\n; SET statement_timeout = %lld", text,
+                   (long long)c->pg->statement_ms);
+    bool lost;
     enum rc rc;
 
-    if (!PQexitPipelineMode(c->link))
-        return pg_error_link(c->link, RC_INTERNAL, err);
-    (void)snprintf(back, sizeof(back), "SET statement_timeout = %lld",
-                   (long long)c->pg->statement_ms);
-    c->drop = false;
-    rc = simple(c, "SET statement_timeout = 0", err);
-    if (!rc)
-        rc = simple(c, text, err);
-    if (c->drop && c->tx == PG_TX_NONE && c->mode == DB_WRITER)
-        err->code = rc = RC_COMMIT_UNKNOWN;
-    /* in a transaction that failed, its rollback takes the setting back */
-    if (!c->drop && (!rc || c->tx == PG_TX_NONE) && simple(c, back, &ignored))
-        c->drop = true;
-    if (c->drop || !PQenterPipelineMode(c->link))
+    BUG_ON(!PQexitPipelineMode(c->link)); /* all answers were read */
+    rc = simple(c, all, &lost, err);
+    if (lost && c->tx == PG_TX_NONE && c->mode == DB_WRITER)
+        err->code = rc = RC_COMMIT_UNKNOWN; /* outside a transaction it is one: see I6 */
+    if (lost || c->drop || !PQenterPipelineMode(c->link))
         pg_pipe_drop(c);
-    c->drop = false;
     return rc;
 }
 
