@@ -272,7 +272,8 @@ urls_name_the_public_address(void **state)
 
     assert_int_equal(open_with(s, "&public_endpoint=https://files.example", &store, &err), RC_OK);
     assert_int_equal(blob_presign_get(store, pool, &key, &offer, &p, &err), RC_OK);
-    assert_int_equal(strncmp(p.url, "https://files.example/", 22), 0);
+    assert_int_equal(strncmp(p.url, "https://", 8), 0);
+    assert_non_null(strstr(p.url, "files.example/")); /* the bucket may stand before it */
 }
 
 /* --- putting --- */

@@ -71,8 +71,8 @@ void s3_call_header(struct s3_call *c, const char *name, const char *value);
 
 /*
  * Runs the call; RC_OK when its answer is an accepted 2xx, or 404, 412 or 416: see answer.status.
- * Otherwise STORAGE_FULL, or UNAVAILABLE; before the store has started INVALID for what an operator has to
- * change.
+ * Otherwise STORAGE_FULL, or UNAVAILABLE; before the store has started INVALID for what an operator
+ * has to change.
  */
 MUST_CHECK enum rc s3_call_run(struct s3_call *c, struct err *err);
 

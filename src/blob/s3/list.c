@@ -7,18 +7,14 @@
 
 #include "blob/s3/s3.h"
 
+typedef bool read_page_fn(TALLOC_CTX *pool, const char *text, size_t len, struct s3_list *ret);
+
 /* A page; `text` is what it was read from. */
 struct page {
     TALLOC_CTX *pool;
     char *text;
-    struct s3_list list;
-};
-
-typedef bool read_page_fn(TALLOC_CTX *pool, const char *text, size_t len, struct s3_list *ret);
-
-struct reading {
-    struct page *page;
     read_page_fn *read;
+    struct s3_list list;
 };
 
 static void
@@ -48,21 +44,21 @@ page_new(void)
 static bool
 is_page(struct s3_call *c, void *arg)
 {
-    struct reading *r = arg;
+    struct page *p = arg;
 
-    return r->read(r->page->pool, r->page->text, c->answer.len, &r->page->list);
+    return p->read(p->pool, p->text, c->answer.len, &p->list);
 }
 
 static enum rc
 page_get(struct page *p, struct s3_call *c, read_page_fn *read, struct err *err)
 {
-    struct reading reading = {p, read};
     enum rc rc;
 
+    p->read = read;
     c->into = p->text;
     c->room = (size_t)ANSWER_MAX;
     c->accept = is_page;
-    c->accept_arg = &reading;
+    c->accept_arg = p;
     rc = s3_call_run(c, err);
     if (!rc && c->answer.status / 100 != 2)
         return err_set(err, RC_UNAVAILABLE, "the store answers with no list: status %d %s",
