@@ -53,10 +53,9 @@ check_table(struct import *im, const char *name, const struct rows_sum *right, i
     enum rc rc = rows_sum_file(path, &found, err);
 
     if (rc)
-        return rc == RC_NOT_FOUND ? err_set(err, RC_INVALID, "%s is missing; export again", path)
-                                  : rc;
+        return rc == RC_NOT_FOUND ? err_set(err, RC_IO, "%s is missing; export again", path) : rc;
     if (found.rows != right->rows || !crypto_equal(found.sha256, right->sha256, SHA256_LEN))
-        return err_set(err, RC_INVALID, "%s is damaged; export again", path);
+        return err_set(err, RC_IO, "%s is damaged; export again", path);
     *ret_bytes = stat(path, &info) == 0 ? (int64_t)info.st_size : 0;
     return RC_OK;
 }
@@ -251,12 +250,17 @@ verify_table(struct import *im, const struct dump_table *t, const struct rows_su
 static enum rc
 verify_rows(struct import *im, struct err *err)
 {
-    enum rc rc = db_begin_read(im->target.conn, err);
+    enum rc rc = target_settle(&im->target, err);
 
+    if (!rc)
+        rc = db_begin_read(im->target.conn, err);
     if (rc)
         return rc;
     for (size_t i = 0; i < DUMP_TABLES && !rc; i++) {
-        command_progress(im->env, "verifying the rows of %s", dump_tables[i].name);
+        if (clock_mono_ms() - im->shown_ms >= SHOW_MS) {
+            im->shown_ms = clock_mono_ms();
+            command_progress(im->env, "verifying the rows of %s", dump_tables[i].name);
+        }
         rc = verify_table(im, &dump_tables[i], &im->manifest.tables[i], err);
     }
     db_rollback(im->target.conn);

@@ -113,6 +113,12 @@ read_text(TALLOC_CTX *pool, const char *dir, char **ret, size_t *ret_len, struct
     return RC_OK;
 }
 
+static enum rc
+damaged(const char *dir, struct err *err)
+{
+    return err_set(err, RC_IO, "%s/" COPY_MANIFEST " is damaged; export again", dir);
+}
+
 enum rc
 manifest_read(const char *dir, struct manifest *ret, struct err *err)
 {
@@ -127,7 +133,7 @@ manifest_read(const char *dir, struct manifest *ret, struct err *err)
     if (rc)
         return rc;
     if (js_read(text, len, &json, err))
-        return err_set(err, RC_INVALID, "%s/" COPY_MANIFEST " is damaged; export again", dir);
+        return damaged(dir, err);
     kind = json_string_value(json_object_get(json, "kind"));
     if (!kind || !streq(kind, KIND))
         return err_set(err, RC_INVALID, "%s is no export; if it is a backup, use `dossier restore`",
@@ -135,9 +141,7 @@ manifest_read(const char *dir, struct manifest *ret, struct err *err)
     if (json_integer_value(json_object_get(json, "format")) != MANIFEST_FORMAT)
         return err_set(err, RC_INVALID,
                        "%s is of a format this program does not know: use a newer one", dir);
-    return take(json, ret)
-               ? RC_OK
-               : err_set(err, RC_INVALID, "%s/" COPY_MANIFEST " is damaged; export again", dir);
+    return take(json, ret) ? RC_OK : damaged(dir, err);
 }
 
 json_t *

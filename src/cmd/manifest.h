@@ -27,8 +27,10 @@ struct manifest {
 /* A new reference; fills in m->sha256. */
 json_t *manifest_json(struct manifest *m);
 
-/* Reads the one of the export `dir`. INVALID, with a detail fit to be shown: there is none, it is
- * damaged, of another kind or of a format that this program does not know. */
+/*
+ * Reads the one of the export `dir`. INVALID: there is none, or it is of another kind or of a format
+ * that this program does not know; IO: it is damaged. The detail is fit to be shown.
+ */
 MUST_CHECK enum rc manifest_read(const char *dir, struct manifest *ret, struct err *err);
 
 /* {"workspace":3,…}: how many rows. */

@@ -12,7 +12,7 @@
 #include "store/schema.h"
 #include "store/secret_check.h"
 
-#define RERUNS 100
+#define PATIENCE_MS 60000 /* with a database that cannot be reached */
 #define PAUSE_US 200000
 
 static const struct sql analyze = {.sqlite = NULL, .pg = "ANALYZE"};
@@ -222,15 +222,17 @@ static bool
 worth_a_rerun(const struct target *t, enum rc rc)
 {
     return db_caps(t->db) & DB_MANY_WRITERS &&
-           (rc == RC_RERUN || rc == RC_UNAVAILABLE || rc == RC_COMMIT_UNKNOWN);
+           (rc == RC_RERUN || rc == RC_UNAVAILABLE || rc == RC_COMMIT_UNKNOWN ||
+            rc == RC_BUSY);
 }
 
 enum rc
 target_step(struct target *t, target_step_fn *fn, void *arg, struct err *err)
 {
+    int64_t until = clock_mono_ms() + PATIENCE_MS;
     enum rc rc = step_once(t, fn, arg, err);
 
-    for (int i = 0; i < RERUNS && worth_a_rerun(t, rc); i++) {
+    while (worth_a_rerun(t, rc) && clock_mono_ms() < until) {
         log_warn("import: %s; trying again", err->detail);
         (void)usleep(PAUSE_US);
         rc = step_once(t, fn, arg, err);
@@ -238,8 +240,14 @@ target_step(struct target *t, target_step_fn *fn, void *arg, struct err *err)
     return rc;
 }
 
-static enum rc
-drop_note(struct target *t, struct err *err)
+enum rc
+target_settle(struct target *t, struct err *err)
+{
+    return db_script(t->conn, &analyze, err);
+}
+
+enum rc
+target_finish(struct target *t, struct err *err)
 {
     SCOPED_POOL(pool);
     struct tx tx = tx_of(t, t->conn, pool);
@@ -255,14 +263,6 @@ drop_note(struct target *t, struct err *err)
         return db_commit(t->conn, err);
     db_rollback(t->conn);
     return rc;
-}
-
-enum rc
-target_finish(struct target *t, struct err *err)
-{
-    enum rc rc = db_script(t->conn, &analyze, err); /* so many rows came at once */
-
-    return rc ? rc : drop_note(t, err);
 }
 
 void

@@ -54,7 +54,7 @@ importing_read(struct tx *tx, const struct id *owner, struct importing *ret, str
     if (rc)
         return rc;
     if (!db_col_id(c, 0, &now) || !id_equal(&now, owner))
-        return err_set(err, RC_BUSY, "another import into this database has begun");
+        return err_set(err, RC_CONFLICT, "another import into this database has begun");
     *ret = (struct importing){.step = db_col_int(c, 2), .at = db_col_int(c, 3)};
     export = db_col_blob(c, 1, &len);
     if (export && len == SHA256_LEN)
