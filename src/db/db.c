@@ -131,8 +131,31 @@ enum rc
 db_exec_later(struct db_conn *conn, const struct sql *sql, const struct db_value *values, size_t n,
               struct err *err)
 {
-    return conn->driver->exec_later ? conn->driver->exec_later(conn, sql, values, n, err)
+    return conn->driver->exec_later ? conn->driver->exec_later(conn, sql, values, n, RC_OK, err)
                                     : db_exec(conn, sql, values, n, NULL, err);
+}
+
+enum rc
+db_insert_later(struct db_conn *conn, const struct sql *sql, const struct db_value *values,
+                size_t n, enum rc taken, struct err *err)
+{
+    enum rc rc;
+
+    if (conn->driver->exec_later)
+        return conn->driver->exec_later(conn, sql, values, n, taken, err);
+    rc = db_exec(conn, sql, values, n, NULL, err);
+    if (rc == RC_CONFLICT)
+        err->code = rc = taken;
+    return rc;
+}
+
+enum rc
+db_first(struct db_cursor *cursor, struct err *err)
+{
+    bool row = false;
+    enum rc rc = db_next(cursor, &row, err);
+
+    return rc || row ? rc : err_set(err, RC_NOT_FOUND, "no row");
 }
 
 enum rc
@@ -140,16 +163,12 @@ db_query_one(struct db_conn *conn, const struct sql *sql, const struct db_value 
              struct db_cursor **ret, struct err *err)
 {
     SCOPED(db_cursor) c = NULL;
-    bool row;
-    enum rc rc;
+    enum rc rc = db_query(conn, sql, values, n, &c, err);
 
-    rc = db_query(conn, sql, values, n, &c, err);
     if (!rc)
-        rc = db_next(c, &row, err);
+        rc = db_first(c, err);
     if (rc)
         return rc;
-    if (!row)
-        return err_set(err, RC_NOT_FOUND, "no row");
     *ret = c;
     c = NULL;
     return RC_OK;

@@ -151,10 +151,22 @@ MUST_CHECK enum rc db_exec(struct db_conn *conn, const struct sql *sql,
 MUST_CHECK enum rc db_exec_later(struct db_conn *conn, const struct sql *sql,
                                  const struct db_value *values, size_t n, struct err *err);
 
+/*
+ * The same for an INSERT whose unique key may be taken: then the error is `taken`, and with
+ * DB_MANY_WRITERS the transaction is spoilt.
+ */
+MUST_CHECK enum rc db_insert_later(struct db_conn *conn, const struct sql *sql,
+                                   const struct db_value *values, size_t n, enum rc taken,
+                                   struct err *err);
+
 /* Runs a whole script of statements without parameters; a NULL text is an empty one. */
 MUST_CHECK enum rc db_script(struct db_conn *conn, const struct sql *script, struct err *err);
 
-/* Starts a statement that returns rows; end the cursor with db_cursor_free(). */
+/*
+ * Starts a statement that returns rows; end the cursor with db_cursor_free(). In a transaction it
+ * may run, and fail, as late as db_next(): questions asked one after the other before the first
+ * answer is looked at share a round trip to a server.
+ */
 MUST_CHECK enum rc db_query(struct db_conn *conn, const struct sql *sql,
                             const struct db_value *values, size_t n, struct db_cursor **ret,
                             struct err *err);
@@ -162,6 +174,8 @@ MUST_CHECK enum rc db_query(struct db_conn *conn, const struct sql *sql,
 MUST_CHECK enum rc db_query_built(struct db_conn *conn, const char *text,
                                   const struct db_value *values, size_t n, struct db_cursor **ret,
                                   struct err *err);
+/* Moves to the first row, or NOT_FOUND. */
+MUST_CHECK enum rc db_first(struct db_cursor *cursor, struct err *err);
 /* The first row of a statement, or NOT_FOUND; end the cursor with db_cursor_free(). */
 MUST_CHECK enum rc db_query_one(struct db_conn *conn, const struct sql *sql,
                                 const struct db_value *values, size_t n, struct db_cursor **ret,

@@ -31,9 +31,10 @@ struct db_driver {
     enum rc (*next)(struct db_cursor *cursor, bool *ret_row, struct err *err);
     void (*cursor_free)(struct db_cursor *cursor);
     int64_t (*changed)(struct db_conn *conn);
-    /* Optional: without it, the statement runs at once. */
+    /* Optional: without it, the statement runs at once. `taken`: see db_insert_later(); RC_OK for
+     * db_exec_later(). */
     enum rc (*exec_later)(struct db_conn *conn, const struct sql *sql,
-                          const struct db_value *values, size_t n, struct err *err);
+                          const struct db_value *values, size_t n, enum rc taken, struct err *err);
     bool (*col_null)(struct db_cursor *cursor, int col);
     int64_t (*col_int)(struct db_cursor *cursor, int col);
     const char *(*col_text)(struct db_cursor *cursor, int col);

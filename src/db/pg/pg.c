@@ -24,6 +24,7 @@ struct pg_cursor {
     struct db_cursor base;
     struct pg_conn *conn;
     PGresult *res;
+    bool asked;      /* its statement is queued or sent, and nobody has waited for the result yet */
     int row;         /* -1 before the first */
     unsigned number; /* of the server-side cursor; 0: `res` is all */
     bool more;       /* the server-side cursor may have more */
@@ -120,22 +121,6 @@ check_types(const PGresult *res)
     }
 }
 
-/* Waits for the result of what was queued last. */
-static enum rc
-wait_for(struct pg_conn *c, PGresult **res, struct err *err)
-{
-    enum rc rc = pg_pipe_wait(c, err);
-
-    if (rc) {
-        PQclear(*res);
-        *res = NULL;
-        return rc;
-    }
-    BUG_ON(!*res);
-    check_types(*res);
-    return RC_OK;
-}
-
 static void
 send_fetch(struct pg_conn *c, unsigned number, PGresult **into)
 {
@@ -157,83 +142,97 @@ send_large(struct pg_conn *c, const struct sql *sql, const struct db_value *valu
     send_fetch(c, c->cursors, into);
 }
 
+/* Waits for what was asked, unless another wait has brought it. */
+static enum rc
+settle(struct pg_cursor *cur, struct err *err)
+{
+    struct pg_conn *c = cur->conn;
+    enum rc rc = RC_OK;
+
+    if (!cur->res)
+        rc = pg_pipe_wait(c, err);
+    if (rc)
+        return rc;
+    BUG_ON(!cur->res);
+    check_types(cur->res);
+    cur->asked = false;
+    cur->row = -1;
+    cur->more = cur->number && PQntuples(cur->res) == PG_FETCH_ROWS;
+    c->changed = strtoll(PQcmdTuples(cur->res), NULL, 10);
+    return RC_OK;
+}
+
+static void
+cursor_free(struct db_cursor *cursor)
+{
+    struct pg_cursor *cur = (struct pg_cursor *)cursor;
+
+    if (cur->asked && !cur->res)
+        pg_pipe_disown(cur->conn, &cur->res);
+    PQclear(cur->res); /* one on the server ends with its transaction */
+    (void)talloc_free(cur);
+}
+
 static enum rc
 query(struct db_conn *conn, const struct sql *sql, const char *built, const struct db_value *values,
       size_t n, struct db_cursor **ret, struct err *err)
 {
     struct pg_conn *c = (struct pg_conn *)conn;
     struct pg_cursor *cur;
-    PGresult *res = NULL;
     enum rc rc = pg_tx_enter(c, err);
-    bool large = sql && sql->large && c->tx == PG_TX_OPEN;
 
     if (rc)
         return rc;
-    if (large)
-        send_large(c, sql, values, n, &res);
-    else
-        pg_pipe_send(c, PG_STATEMENT, sql, built, values, n, &res);
-    rc = wait_for(c, &res, err);
-    if (rc)
-        return rc;
-    c->changed = strtoll(PQcmdTuples(res), NULL, 10);
     cur = MEM_NEW(NULL, struct pg_cursor);
     cur->base.driver = &driver;
     cur->conn = c;
-    cur->res = res;
-    cur->row = -1;
-    cur->number = large ? c->cursors : 0;
-    cur->more = large && PQntuples(res) == PG_FETCH_ROWS;
-    *ret = &cur->base;
-    return RC_OK;
+    cur->asked = true;
+    if (sql && sql->large && c->tx == PG_TX_OPEN) {
+        send_large(c, sql, values, n, &cur->res);
+        cur->number = c->cursors;
+    } else {
+        pg_pipe_send(c, PG_STATEMENT, sql, built, values, n, &cur->res);
+    }
+    if (c->tx == PG_TX_NONE)
+        rc = settle(cur, err); /* nothing that comes later would wait for it */
+    if (rc)
+        cursor_free(&cur->base);
+    else
+        *ret = &cur->base;
+    return rc;
 }
 
 static enum rc
 fetch(struct pg_cursor *cur, struct err *err)
 {
-    struct pg_conn *c = cur->conn;
-    PGresult *res = NULL;
-    enum rc rc = pg_tx_enter(c, err);
-
-    BUG_ON(!rc && c->tx != PG_TX_OPEN); /* it ended with its transaction */
-    if (rc)
-        return rc;
-    send_fetch(c, cur->number, &res);
-    rc = wait_for(c, &res, err);
-    if (rc)
-        return rc;
     PQclear(cur->res);
-    cur->res = res;
-    cur->row = -1;
-    cur->more = PQntuples(res) == PG_FETCH_ROWS;
-    return RC_OK;
+    cur->res = NULL;
+    cur->asked = true;
+    send_fetch(cur->conn, cur->number, &cur->res);
+    return settle(cur, err);
 }
 
 static enum rc
 next(struct db_cursor *cursor, bool *ret_row, struct err *err)
 {
     struct pg_cursor *cur = (struct pg_cursor *)cursor;
-    enum rc rc;
+    bool last = !cur->asked && cur->more && cur->row + 1 == PQntuples(cur->res);
+    enum rc rc = RC_OK;
 
-    if (cur->more && cur->row + 1 == PQntuples(cur->res)) {
-        rc = fetch(cur, err);
-        if (rc)
-            return rc;
+    if (cur->asked || last) {
+        rc = pg_tx_enter(cur->conn, err);
+        BUG_ON(!rc && cur->conn->tx != PG_TX_OPEN); /* it ended with its transaction */
     }
+    if (!rc && last)
+        rc = fetch(cur, err);
+    else if (!rc && cur->asked)
+        rc = settle(cur, err);
+    if (rc)
+        return rc;
     if (cur->row < PQntuples(cur->res))
         cur->row++;
     *ret_row = cur->row < PQntuples(cur->res);
     return RC_OK;
-}
-
-/* One on the server ends with its transaction. */
-static void
-cursor_free(struct db_cursor *cursor)
-{
-    struct pg_cursor *cur = (struct pg_cursor *)cursor;
-
-    PQclear(cur->res);
-    (void)talloc_free(cur);
 }
 
 static int64_t
@@ -244,7 +243,7 @@ changed(struct db_conn *conn)
 
 static enum rc
 exec_later(struct db_conn *conn, const struct sql *sql, const struct db_value *values, size_t n,
-           struct err *err)
+           enum rc taken, struct err *err)
 {
     struct pg_conn *c = (struct pg_conn *)conn;
     enum rc rc = pg_tx_enter(c, err);
@@ -252,6 +251,7 @@ exec_later(struct db_conn *conn, const struct sql *sql, const struct db_value *v
     if (rc)
         return rc;
     pg_pipe_send(c, PG_STATEMENT, sql, NULL, values, n, NULL);
+    pg_pipe_taken(c, taken);
     return c->tx == PG_TX_NONE || c->unsynced > LATER_MAX ? pg_pipe_wait(c, err) : RC_OK;
 }
 

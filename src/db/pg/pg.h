@@ -6,8 +6,9 @@
  *  I1  A connection is in libpq's pipeline mode except while a script runs. What was sent is a
  *      queue of items, in order; pg_pipe_wait() ends it with one sync and reads all of it: one
  *      round trip. An error skips the rest of the queue up to the sync, so the first one wins.
- *  I2  BEGIN goes out with the first statement of its transaction, COMMIT with what is queued
- *      before it; a rollback is sent and its answer read when the connection is used next.
+ *  I2  In a transaction a statement is queued, and waited for when its first row is asked for.
+ *      BEGIN goes out with the first one, COMMIT with what is queued before it; a rollback is sent
+ *      and its answer read when the connection is used next.
  *  I3  Nothing waits for ever. A wait ends at the deadline of the connection (plus PG_GRACE_MS, so
  *      that the server's own statement_timeout comes first and the connection survives), else after
  *      `dossier_statement_ms`; then the connection is closed. Only a script may take its time, and
@@ -84,6 +85,7 @@ struct pg_item {
     bool stale;           /* whatever comes, nobody wants to know any more */
     struct pg_stmt *stmt; /* PG_PREPARE; NULL: given up */
     PGresult **into;      /* takes the result; NULL: only whether it worked */
+    enum rc taken;        /* what a unique key that is taken means; RC_OK: CONFLICT */
 };
 
 enum pg_tx {
@@ -152,6 +154,10 @@ bool pg_pipe_seems_alive(struct pg_conn *c);
 /* Queues a statement: `sql` by its prepared name, else the text `built`. */
 void pg_pipe_send(struct pg_conn *c, enum pg_kind kind, const struct sql *sql, const char *built,
                   const struct db_value *values, size_t n, PGresult **into);
+/* What it means when a unique key of the statement queued last is taken. */
+void pg_pipe_taken(struct pg_conn *c, enum rc code);
+/* Nobody waits for this result any more. */
+void pg_pipe_disown(struct pg_conn *c, PGresult **into);
 /* Sends the queue and reads the answers to all of it; the first error spoils the transaction. */
 MUST_CHECK enum rc pg_pipe_wait(struct pg_conn *c, struct err *err);
 /* Nobody asks any more what became of the queue, and what is sent next does not depend on it. */

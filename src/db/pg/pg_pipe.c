@@ -168,6 +168,21 @@ pg_pipe_send(struct pg_conn *c, enum pg_kind kind, const struct sql *sql, const 
     push(c, &(struct pg_item){.kind = kind, .into = into});
 }
 
+void
+pg_pipe_taken(struct pg_conn *c, enum rc code)
+{
+    c->items[c->n - 1].taken = code;
+}
+
+void
+pg_pipe_disown(struct pg_conn *c, PGresult **into)
+{
+    for (unsigned i = c->head; i < c->n; i++) {
+        if (c->items[i].into == into)
+            c->items[i].into = NULL;
+    }
+}
+
 static void
 sync_queue(struct pg_conn *c)
 {
@@ -221,13 +236,15 @@ note(struct pg_conn *c, const struct pg_item *item, const PGresult *res)
 {
     const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
     bool open = state && (streq(state, "40003") || streq(state, "08007"));
+    enum rc code;
 
     if (item->stmt)
         item->stmt->prepared = false;
     if (item->stale || c->failed)
         return;
     c->failed = true;
-    (void)pg_error_take(res, pg_error_code(res, &c->drop), &c->first);
+    code = pg_error_code(res, &c->drop);
+    (void)pg_error_take(res, code == RC_CONFLICT && item->taken ? item->taken : code, &c->first);
     c->sure = !pg_error_fatal(res) && !open;
 }
 
