@@ -14,6 +14,7 @@ Medians of all rounds; a ratio is the median of the ratios within a round.
 us: processor time a request in microseconds, of the node and of PostgreSQL.
 """
 import argparse
+import shutil
 import statistics
 import subprocess
 import tempfile
@@ -44,14 +45,13 @@ class Bench:
         self.result = {"machine": machine(), "seconds": options.seconds, "rounds": options.rounds}
 
     def node(self):
-        """One more node, with the secret of the first."""
+        """One more node, with the secret of the first, and bytes that pass for the same."""
         node = harness.Server("--database-writers", self.options.writers,
                               env={"DOSSIER_DATABASE": self.server.url})
         if self.nodes:
-            node.data_dir.mkdir()
-            secret = self.nodes[0].data_dir / "secret.key"
-            (node.data_dir / "secret.key").write_bytes(secret.read_bytes())
-            (node.data_dir / "secret.key").chmod(0o600)
+            (node.data_dir / "blobs").mkdir(parents=True)
+            for name in "secret.key", "blobs/store-id":
+                shutil.copy(self.nodes[0].data_dir / name, node.data_dir / name)
         self.nodes.append(node.start())
         return node
 
@@ -208,7 +208,7 @@ def main():
     parser.add_argument("parts", nargs="*", choices=[[], *PARTS], metavar="part")
     parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--writers", type=int, default=16)
+    parser.add_argument("--writers", type=int, default=8)
     parser.add_argument("--json")
     options = parser.parse_args()
     with postgres.Postgres(durable=True, settings=SETTINGS) as server:

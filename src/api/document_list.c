@@ -187,7 +187,7 @@ count(struct tx *tx, int64_t workspace, const struct document_filter *f, int64_t
     if (f->folder || f->n_tags || f->mime_type || f->search || f->after_ms >= 0 ||
         f->before_ms >= 0)
         return document_count(tx, workspace, f, ret, err);
-    rc = usage_read(tx, workspace, &u, err);
+    rc = usage_totals(tx, workspace, &u, err);
     if (!rc)
         *ret = u.documents;
     return rc;

@@ -168,14 +168,13 @@ api_document_create(struct request *rq, struct tx *tx, struct reply *rp, struct 
 }
 
 static enum rc
-set_links(const struct request *rq, struct tx *tx, const struct document *d, json_t *j,
+set_links(struct tx *tx, const struct document *d, struct db_cursor *asked, json_t *j,
           struct err *err)
 {
     json_t *list = json_array();
     struct link *links;
     size_t n = 0;
-    enum rc rc = link_of_document(tx, rq->caller.workspace.number, &d->id, LINKS_SHOWN_MAX, 0,
-                                  &links, &n, err);
+    enum rc rc = link_answer(tx, &d->id, asked, &links, &n, err);
 
     for (size_t i = 0; i < n; i++) {
         json_t *item = json_object();
@@ -261,7 +260,10 @@ api_document_get_look(struct request *rq, struct err *err)
 enum rc
 api_document_get(struct request *rq, struct tx *tx, struct reply *rp, struct err *err)
 {
+    SCOPED(db_cursor) record = NULL;
+    SCOPED(db_cursor) links = NULL;
     const struct get_query *q = rq->query;
+    int64_t ws = rq->caller.workspace.number;
     struct document d;
     struct id id;
     json_t *j;
@@ -269,12 +271,16 @@ api_document_get(struct request *rq, struct tx *tx, struct reply *rp, struct err
 
     rc = api_path_id(rq, 0, ID_DOCUMENT, &id, err);
     if (!rc)
-        rc = document_read(tx, rq->caller.workspace.number, &id, &d, err);
+        rc = document_ask(tx, ws, &id, false, &record, err);
+    if (!rc)
+        rc = link_ask_of_document(tx, ws, &id, LINKS_SHOWN_MAX, 0, &links, err);
+    if (!rc)
+        rc = document_answer(tx, record, &d, err);
     if (rc)
         return rc;
     j = api_document_json(rq, &d);
     reply_data(rp, 200, j);
-    rc = set_links(rq, tx, &d, j, err);
+    rc = set_links(tx, &d, links, j, err);
     if (!rc && value_number(&q->download, 1))
         rc = set_download(rq, &d, j, err);
     return rc;

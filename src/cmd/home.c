@@ -416,6 +416,7 @@ open_rest(struct home *home, const struct conf *conf, struct err *err)
         .relief = on_full,
         .relief_arg = home,
         .enter = audit_turn_take,
+        .leave = audit_turn_end,
         .confirm = audit_has,
     };
     enum rc rc;

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "core/media_type.h"
+#include "store/folder.h"
 
 static enum rc
 audit_document(struct tx *tx, const struct caller *caller, const char *action, const struct id *id,
@@ -56,12 +57,16 @@ missing_bytes(struct tx *tx, const struct caller *caller, struct document *d, st
 enum rc
 library_register(struct tx *tx, const struct caller *caller, struct document *d, struct err *err)
 {
+    SCOPED(db_cursor) folder = NULL;
     int64_t ws = caller->workspace.number, new_bytes = 0;
     struct object o;
-    enum rc rc;
+    enum rc rc = RC_OK;
 
     stamp(caller, d);
-    rc = object_read(tx, ws, d->storage_path, &o, err);
+    if (d->folder)
+        rc = folder_ask(tx, ws, d->folder, &folder, err);
+    if (!rc)
+        rc = object_read(tx, ws, d->storage_path, &o, err);
     if (rc == RC_NOT_FOUND) {
         rc = missing_bytes(tx, caller, d, err);
         new_bytes = d->size_bytes > 0 ? d->size_bytes : 0;
@@ -69,7 +74,7 @@ library_register(struct tx *tx, const struct caller *caller, struct document *d,
         rc = adopt(tx, caller, d, &o, err); /* counted when they arrived */
     }
     if (!rc)
-        rc = document_insert(tx, ws, d, err);
+        rc = document_insert(tx, ws, d, &folder, err);
     if (!rc)
         rc = usage_claim(tx, &caller->workspace, 1, new_bytes, err);
     if (!rc)
@@ -80,11 +85,12 @@ library_register(struct tx *tx, const struct caller *caller, struct document *d,
 enum rc
 library_store(struct tx *tx, const struct caller *caller, struct document *d, struct err *err)
 {
+    struct db_cursor *folder = NULL;
     enum rc rc;
 
     d->created_by = caller->user_id;
     d->updated_ms = id_time_ms(&d->id);
-    rc = document_insert(tx, caller->workspace.number, d, err);
+    rc = document_insert(tx, caller->workspace.number, d, &folder, err);
     if (!rc)
         rc = usage_claim(tx, &caller->workspace, 1, d->size_bytes, err);
     if (!rc)
@@ -139,17 +145,22 @@ enum rc
 library_delete(struct tx *tx, const struct caller *caller, const struct id *id, bool hard,
                int64_t grace_ms, struct library_removal *ret, struct err *err)
 {
+    SCOPED(db_cursor) record = NULL;
+    SCOPED(db_cursor) references = NULL;
     int64_t ws = caller->workspace.number;
     struct document d;
     enum rc rc;
 
     memset(ret, 0, sizeof(*ret));
-    rc = document_lock(tx, ws, id, &d, err);
+    rc = document_ask(tx, ws, id, true, &record, err);
+    if (!rc) /* behind the lock, which those take too who make references */
+        rc = reference_ask(tx, ws, id, LIBRARY_REFERENCES_SHOWN, &references, err);
+    if (!rc)
+        rc = document_answer(tx, record, &d, err);
     if (rc == RC_NOT_FOUND)
         return resume_removal(tx, caller, id, hard, ret, err);
     if (!rc)
-        rc = reference_list(tx, ws, id, LIBRARY_REFERENCES_SHOWN, &ret->references,
-                            &ret->n_references, err);
+        rc = reference_answer(tx, references, &ret->references, &ret->n_references, err);
     if (rc)
         return rc;
     if (ret->n_references > 0)

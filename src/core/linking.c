@@ -38,16 +38,27 @@ enum rc
 linking_link(struct tx *tx, const struct caller *caller, struct link *l, bool *ret_new,
              struct err *err)
 {
+    SCOPED(db_cursor) record = NULL;
+    SCOPED(db_cursor) entity = NULL;
+    SCOPED(db_cursor) link = NULL;
+    int64_t ws = caller->workspace.number;
     struct document d;
+    struct entity e;
     enum rc rc;
 
-    rc = document_lock(tx, caller->workspace.number, &l->document_id, &d, err);
+    rc = document_ask(tx, ws, &l->document_id, true, &record, err);
+    if (!rc && !caller->workspace.open_entities)
+        rc = entity_ask(tx, ws, l->entity_type, l->entity_id, &entity, err);
+    if (!rc) /* behind the lock, so that it sees what others have just linked */
+        rc = link_ask(tx, ws, l, &link, err);
     if (!rc)
-        rc = linking_entity_exists(tx, caller, l->entity_type, l->entity_id, err);
+        rc = document_answer(tx, record, &d, err);
+    if (!rc && entity)
+        rc = entity_answer(tx, l->entity_type, l->entity_id, entity, &e, err);
     if (rc)
         return rc;
     l->id = id_new();
-    rc = link_ensure(tx, caller->workspace.number, l, ret_new, err);
+    rc = link_ensure(tx, ws, l, link, ret_new, err);
     if (rc || !*ret_new)
         return rc;
     return audit_link(tx, caller, "link", &l->document_id, &l->id, err);

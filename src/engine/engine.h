@@ -43,6 +43,8 @@ struct engine_config {
     /* With DB_MANY_WRITERS. Makes the transaction one of those of a lane that do not interfere, or
      * the only one of its lane. */
     enum rc (*enter)(struct tx *tx, int64_t lane, bool sole, struct err *err);
+    /* With DB_MANY_WRITERS. What such a transaction does last before its commit. */
+    enum rc (*leave)(struct tx *tx, struct err *err);
     /* With DB_MANY_WRITERS. Whether the transaction with this mark was committed; waits for it. */
     enum rc (*confirm)(struct tx *tx, const struct tx_mark *mark, bool *ret, struct err *err);
 };

@@ -80,6 +80,7 @@ run_attempt(struct pool_writer *pw, struct attempt *a, struct err *err)
     SCOPED_POOL(pool);
     struct engine_config *config = &pw->en->config;
     enum work_turn turn = a->batch[0]->turn;
+    bool enters = turn != TURN_NONE && config->enter;
     enum rc rc;
 
     a->mark = (struct tx_mark){0};
@@ -90,10 +91,12 @@ run_attempt(struct pool_writer *pw, struct attempt *a, struct err *err)
                         .slot = pw->slot,
                         .mark = &a->mark};
     rc = db_begin_write(pw->conn, err);
-    if (!rc && turn != TURN_NONE && config->enter)
+    if (!rc && enters)
         rc = config->enter(&a->tx, a->batch[0]->lane, turn == TURN_SOLE, err);
     if (!rc)
         rc = run_works(a, err);
+    if (!rc && enters)
+        rc = config->leave(&a->tx, err);
     if (!rc)
         rc = db_commit(pw->conn, err);
     else

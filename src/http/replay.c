@@ -146,6 +146,7 @@ replay_find(struct replay *r, const struct request *rq, struct tx *tx, struct re
     r->replayed = false;
     r->expired_ms = tx->now_ms - keep_ms - clock_lead_ms(keep_ms);
     rc = idempotency_read(tx, rq->caller.workspace.number, r->key_hash, r->expired_ms, &kept, err);
+    r->replaces = kept.replaces;
     if (rc)
         return rc == RC_NOT_FOUND ? RC_OK : rc;
     seal_key(r, rq, key);
@@ -190,6 +191,7 @@ replay_seal(const struct replay *r, const struct request *rq, struct tx *tx, str
     crypto_seal(rq->pool, key, text, len, &sealed, &ret->answer_len);
     ret->answer = sealed;
     ret->completed_ms = tx->now_ms;
+    ret->replaces = r->replaces;
     memcpy(ret->fingerprint, r->fingerprint, SHA256_LEN);
 }
 

@@ -16,6 +16,7 @@ struct replay {
     uint8_t key_hash[SHA256_LEN];
     uint8_t fingerprint[SHA256_LEN]; /* of the request */
     int64_t expired_ms;              /* what was completed before is no answer any more */
+    bool replaces;                   /* such a one stands there */
 };
 
 /*

@@ -47,11 +47,14 @@ static const struct sql by_place =
 enum rc
 audit_append(struct tx *tx, int64_t workspace, const struct audit_line *line, struct err *err)
 {
-    bool held = tx->turn && tx->turn->workspace == workspace;
     struct audit_line l = *line;
-    struct audit_chain own, *ch = held ? &tx->turn->chain : &own;
-    enum rc rc = held ? RC_OK : audit_chain_own(tx, workspace, ch, err);
+    struct audit_turn *turn;
+    struct audit_chain own, *ch;
+    enum rc rc = audit_turn_read(tx, workspace, &turn, err);
 
+    ch = turn ? &turn->chain : &own;
+    if (!rc && !turn)
+        rc = audit_chain_own(tx, workspace, ch, err);
     if (rc)
         return rc;
     l.id = id_new();
@@ -66,7 +69,9 @@ audit_append(struct tx *tx, int64_t workspace, const struct audit_line *line, st
                                db_text(l.details), db_int(l.seq), db_blob(ch->head, SHA256_LEN),
                                db_int(ch->chain)),
                        err);
-    return rc ? rc : audit_chain_write(tx, workspace, ch, err);
+    if (turn)
+        turn->changed = true; /* written at the end of the turn */
+    return rc || turn ? rc : audit_chain_write(tx, workspace, ch, err);
 }
 
 enum rc

@@ -97,16 +97,25 @@ read_row(struct tx *tx, int64_t workspace, struct db_cursor *c, struct audit_cha
 }
 
 static enum rc
-read_one(struct tx *tx, const struct sql *sql, int64_t workspace, int64_t chain,
-         struct audit_chain *ret, struct err *err)
+answer(struct tx *tx, int64_t workspace, int64_t chain, struct db_cursor *c,
+       struct audit_chain *ret, struct err *err)
 {
-    SCOPED(db_cursor) c = NULL;
-    enum rc rc = db_query_one(tx->conn, sql, DB_ARGS(db_int(workspace), db_int(chain)), &c, err);
+    enum rc rc = db_first(c, err);
 
     *ret = (struct audit_chain){.chain = chain, .chains = 1};
     if (!rc)
         read_row(tx, workspace, c, ret);
     return rc == RC_NOT_FOUND ? RC_OK : rc;
+}
+
+static enum rc
+read_one(struct tx *tx, const struct sql *sql, int64_t workspace, int64_t chain,
+         struct audit_chain *ret, struct err *err)
+{
+    SCOPED(db_cursor) c = NULL;
+    enum rc rc = db_query(tx->conn, sql, DB_ARGS(db_int(workspace), db_int(chain)), &c, err);
+
+    return rc ? rc : answer(tx, workspace, chain, c, ret, err);
 }
 
 enum rc
@@ -127,6 +136,20 @@ enum rc
 audit_chain_own(struct tx *tx, int64_t workspace, struct audit_chain *ret, struct err *err)
 {
     return read_one(tx, &lock_own, workspace, tx->slot % SLOTS, ret, err);
+}
+
+enum rc
+audit_chain_ask_own(struct tx *tx, int64_t workspace, struct db_cursor **ret, struct err *err)
+{
+    return db_query(tx->conn, &lock_own, DB_ARGS(db_int(workspace), db_int(tx->slot % SLOTS)), ret,
+                    err);
+}
+
+enum rc
+audit_chain_answer(struct tx *tx, int64_t workspace, struct db_cursor *asked,
+                   struct audit_chain *ret, struct err *err)
+{
+    return answer(tx, workspace, tx->slot % SLOTS, asked, ret, err);
 }
 
 enum rc

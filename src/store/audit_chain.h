@@ -41,9 +41,15 @@ MUST_CHECK enum rc audit_chain_read(struct tx *tx, int64_t workspace, int64_t ch
 MUST_CHECK enum rc audit_chain_lock(struct tx *tx, int64_t workspace, int64_t chain,
                                     struct audit_chain *ret, struct err *err);
 
-/* The chain of this writer: locked, as the one it holds anyhow (tx->turn), or the first. */
+/* The chain of this writer, or the first where it has none: locked. */
 MUST_CHECK enum rc audit_chain_own(struct tx *tx, int64_t workspace, struct audit_chain *ret,
                                    struct err *err);
+
+/* The same in two steps, between which other questions can be asked. */
+MUST_CHECK enum rc audit_chain_ask_own(struct tx *tx, int64_t workspace, struct db_cursor **ret,
+                                       struct err *err);
+MUST_CHECK enum rc audit_chain_answer(struct tx *tx, int64_t workspace, struct db_cursor *asked,
+                                      struct audit_chain *ret, struct err *err);
 
 /* Locks all chains of a workspace, in order; *ret is the writer's own. */
 MUST_CHECK enum rc audit_chain_lock_all(struct tx *tx, int64_t workspace, struct audit_chain *ret,

@@ -8,11 +8,10 @@
 
 static const struct sql insert =
     SQL("INSERT INTO document (workspace_id, " DOCUMENT_COLUMNS
-        ", search_text) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
-        " ON CONFLICT (workspace_id, storage_path) DO NOTHING");
+        ", search_text) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)");
 #define BY_ID "SELECT " DOCUMENT_COLUMNS " FROM document WHERE workspace_id = $1 AND id = $2"
 static const struct sql by_id = SQL(BY_ID);
-static const struct sql lock = {.sqlite = BY_ID, .pg = BY_ID " FOR UPDATE"};
+static const struct sql lock_by_id = {.sqlite = BY_ID, .pg = BY_ID " FOR UPDATE"};
 static const struct sql by_path =
     SQL("SELECT " DOCUMENT_COLUMNS " FROM document WHERE workspace_id = $1 AND storage_path = $2");
 static const struct sql by_blob =
@@ -117,12 +116,12 @@ hash_value(const uint8_t sha256[SHA256_LEN])
 }
 
 enum rc
-document_insert(struct tx *tx, int64_t workspace, const struct document *d, struct err *err)
+document_insert(struct tx *tx, int64_t workspace, const struct document *d,
+                struct db_cursor **folder, struct err *err)
 {
-    int64_t changed = 0;
     enum rc rc;
 
-    rc = db_exec(
+    rc = db_insert_later(
         tx->conn, &insert,
         DB_ARGS(db_int(workspace), db_id(&d->id), db_text(d->name), db_text(d->description),
                 db_text(d->mime_type), d->size_bytes < 0 ? db_null() : db_int(d->size_bytes),
@@ -130,47 +129,63 @@ document_insert(struct tx *tx, int64_t workspace, const struct document *d, stru
                 db_id(&d->created_by), db_int(d->updated_ms),
                 d->has_blob ? db_id(&d->blob_id) : db_null(),
                 d->has_blob ? hash_value(d->sha256) : db_null(), db_text(search_text(tx->pool, d))),
-        &changed, err);
-    if (rc)
-        return rc;
-    if (changed == 0)
-        return err_set(err, RC_STORAGE_CONFLICT, "storage_path is taken");
-    if (d->folder)
-        rc = folder_ensure(tx, workspace, d->folder, err);
+        RC_STORAGE_CONFLICT, err);
+    if (!rc && d->folder)
+        rc = folder_ensure(tx, workspace, d->folder, folder, err);
     return rc ? rc : each_tag(tx, workspace, d, &tag_insert, err);
 }
 
-static enum rc
-read_one(struct tx *tx, const struct sql *sql, int64_t workspace, struct db_value by,
-         struct document *ret, struct err *err)
+enum rc
+document_ask(struct tx *tx, int64_t workspace, const struct id *id, bool lock,
+             struct db_cursor **ret, struct err *err)
 {
-    SCOPED(db_cursor) c = NULL;
-    enum rc rc = db_query_one(tx->conn, sql, DB_ARGS(db_int(workspace), by), &c, err);
+    return db_query(tx->conn, lock ? &lock_by_id : &by_id, DB_ARGS(db_int(workspace), db_id(id)),
+                    ret, err);
+}
+
+enum rc
+document_answer(struct tx *tx, struct db_cursor *asked, struct document *ret, struct err *err)
+{
+    enum rc rc = db_first(asked, err);
 
     if (!rc)
-        document_row_read(c, tx->pool, ret);
+        document_row_read(asked, tx->pool, ret);
     return rc;
+}
+
+static enum rc
+read_one(struct tx *tx, int64_t workspace, const struct id *id, bool lock, struct document *ret,
+         struct err *err)
+{
+    SCOPED(db_cursor) c = NULL;
+    enum rc rc = document_ask(tx, workspace, id, lock, &c, err);
+
+    return rc ? rc : document_answer(tx, c, ret, err);
 }
 
 enum rc
 document_read(struct tx *tx, int64_t workspace, const struct id *id, struct document *ret,
               struct err *err)
 {
-    return read_one(tx, &by_id, workspace, db_id(id), ret, err);
+    return read_one(tx, workspace, id, false, ret, err);
 }
 
 enum rc
 document_lock(struct tx *tx, int64_t workspace, const struct id *id, struct document *ret,
               struct err *err)
 {
-    return read_one(tx, &lock, workspace, db_id(id), ret, err);
+    return read_one(tx, workspace, id, true, ret, err);
 }
 
 enum rc
 document_by_path(struct tx *tx, int64_t workspace, const char *storage_path, struct document *ret,
                  struct err *err)
 {
-    return read_one(tx, &by_path, workspace, db_text(storage_path), ret, err);
+    SCOPED(db_cursor) c = NULL;
+    enum rc rc =
+        db_query(tx->conn, &by_path, DB_ARGS(db_int(workspace), db_text(storage_path)), &c, err);
+
+    return rc ? rc : document_answer(tx, c, ret, err);
 }
 
 enum rc
@@ -184,13 +199,14 @@ enum rc
 document_update(struct tx *tx, int64_t workspace, const struct document *before,
                 const struct document *after, struct err *err)
 {
+    struct db_cursor *folder = NULL;
     enum rc rc;
 
     rc = each_tag(tx, workspace, before, &tag_delete, err);
     if (!rc)
         rc = each_tag(tx, workspace, after, &tag_insert, err);
     if (!rc && after->folder)
-        rc = folder_ensure(tx, workspace, after->folder, err);
+        rc = folder_ensure(tx, workspace, after->folder, &folder, err);
     if (rc)
         return rc;
     return db_exec_later(tx->conn, &update,

@@ -29,9 +29,12 @@ struct document {
     uint8_t sha256[SHA256_LEN]; /* all zero: not known */
 };
 
-/* Adds a record with its tags and, on demand, the rows of its folder. STORAGE_CONFLICT: I1. */
+/*
+ * Adds a record with its tags and, on demand, the rows of its folder; `*folder` as for
+ * folder_ensure(). STORAGE_CONFLICT: I1; with DB_MANY_WRITERS as late as the commit.
+ */
 MUST_CHECK enum rc document_insert(struct tx *tx, int64_t workspace, const struct document *d,
-                                   struct err *err);
+                                   struct db_cursor **folder, struct err *err);
 
 /* NOT_FOUND when the workspace has none. */
 MUST_CHECK enum rc document_read(struct tx *tx, int64_t workspace, const struct id *id,
@@ -39,6 +42,11 @@ MUST_CHECK enum rc document_read(struct tx *tx, int64_t workspace, const struct 
 /* The same, and nobody else changes, deletes or links it before the transaction has ended. */
 MUST_CHECK enum rc document_lock(struct tx *tx, int64_t workspace, const struct id *id,
                                  struct document *ret, struct err *err);
+/* document_read() or document_lock() in two steps, between which other questions can be asked. */
+MUST_CHECK enum rc document_ask(struct tx *tx, int64_t workspace, const struct id *id, bool lock,
+                                struct db_cursor **ret, struct err *err);
+MUST_CHECK enum rc document_answer(struct tx *tx, struct db_cursor *asked, struct document *ret,
+                                   struct err *err);
 MUST_CHECK enum rc document_by_path(struct tx *tx, int64_t workspace, const char *storage_path,
                                     struct document *ret, struct err *err);
 /* True when a document's bytes are the blob `blob_id`. */

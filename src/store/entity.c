@@ -39,21 +39,37 @@ entity_type_parse(const char *name, enum entity_type *ret)
 }
 
 enum rc
-entity_read(struct tx *tx, int64_t workspace, enum entity_type type, const char *id,
-            struct entity *ret, struct err *err)
+entity_ask(struct tx *tx, int64_t workspace, enum entity_type type, const char *id,
+           struct db_cursor **ret, struct err *err)
 {
-    SCOPED(db_cursor) c = NULL;
-    enum rc rc = db_query_one(tx->conn, &read_one,
-                              DB_ARGS(db_int(workspace), db_int(type), db_text(id)), &c, err);
+    return db_query(tx->conn, &read_one, DB_ARGS(db_int(workspace), db_int(type), db_text(id)), ret,
+                    err);
+}
+
+enum rc
+entity_answer(struct tx *tx, enum entity_type type, const char *id, struct db_cursor *asked,
+              struct entity *ret, struct err *err)
+{
+    enum rc rc = db_first(asked, err);
 
     if (rc)
         return rc;
     ret->type = type;
     ret->id = mem_strdup(tx->pool, id);
-    ret->name = db_col_strdup(c, 0, tx->pool);
-    ret->created_ms = db_col_int(c, 1);
-    ret->updated_ms = db_col_int(c, 2);
+    ret->name = db_col_strdup(asked, 0, tx->pool);
+    ret->created_ms = db_col_int(asked, 1);
+    ret->updated_ms = db_col_int(asked, 2);
     return RC_OK;
+}
+
+enum rc
+entity_read(struct tx *tx, int64_t workspace, enum entity_type type, const char *id,
+            struct entity *ret, struct err *err)
+{
+    SCOPED(db_cursor) c = NULL;
+    enum rc rc = entity_ask(tx, workspace, type, id, &c, err);
+
+    return rc ? rc : entity_answer(tx, type, id, c, ret, err);
 }
 
 enum rc

@@ -31,6 +31,12 @@ bool entity_type_parse(const char *name, enum entity_type *ret);
 MUST_CHECK enum rc entity_read(struct tx *tx, int64_t workspace, enum entity_type type,
                                const char *id, struct entity *ret, struct err *err);
 
+/* The same in two steps, between which other questions can be asked. */
+MUST_CHECK enum rc entity_ask(struct tx *tx, int64_t workspace, enum entity_type type,
+                              const char *id, struct db_cursor **ret, struct err *err);
+MUST_CHECK enum rc entity_answer(struct tx *tx, enum entity_type type, const char *id,
+                                 struct db_cursor *asked, struct entity *ret, struct err *err);
+
 /* Registers `e` (times are filled in), or renames what stands when `rename` is true. */
 MUST_CHECK enum rc entity_put(struct tx *tx, int64_t workspace, struct entity *e, bool rename,
                               bool *ret_new, struct err *err);

@@ -3,8 +3,10 @@
 
 static const struct sql read_one =
     SQL("SELECT fingerprint, answer, completed_at FROM idempotency"
-        " WHERE workspace_id = $1 AND key_hash = $2 AND completed_at >= $3");
-static const struct sql write_one =
+        " WHERE workspace_id = $1 AND key_hash = $2");
+static const struct sql insert = SQL("INSERT INTO idempotency (workspace_id, key_hash, fingerprint,"
+                                     " answer, completed_at) VALUES ($1, $2, $3, $4, $5)");
+static const struct sql replace =
     SQL("INSERT INTO idempotency (workspace_id, key_hash, fingerprint, answer, completed_at)"
         " VALUES ($1, $2, $3, $4, $5) ON CONFLICT (workspace_id, key_hash) DO UPDATE SET"
         " fingerprint = excluded.fingerprint, answer = excluded.answer,"
@@ -26,18 +28,21 @@ idempotency_read(struct tx *tx, int64_t workspace, const uint8_t key_hash[SHA256
     const void *p;
     enum rc rc;
 
-    rc = db_query_one(
-        tx->conn, &read_one,
-        DB_ARGS(db_int(workspace), db_blob(key_hash, SHA256_LEN), db_int(not_before_ms)), &c, err);
+    ret->replaces = false;
+    rc = db_query_one(tx->conn, &read_one,
+                      DB_ARGS(db_int(workspace), db_blob(key_hash, SHA256_LEN)), &c, err);
     if (rc)
         return rc;
+    ret->completed_ms = db_col_int(c, 2);
+    ret->replaces = ret->completed_ms < not_before_ms;
+    if (ret->replaces)
+        return err_set(err, RC_NOT_FOUND, "the answer is too old");
     p = db_col_blob(c, 0, &len);
     if (len != SHA256_LEN)
         return err_set(err, RC_INTERNAL, "a fingerprint of %zu bytes", len);
     memcpy(ret->fingerprint, p, SHA256_LEN);
     p = db_col_blob(c, 1, &ret->answer_len);
     ret->answer = mem_dup(tx->pool, p, ret->answer_len);
-    ret->completed_ms = db_col_int(c, 2);
     return RC_OK;
 }
 
@@ -45,14 +50,18 @@ enum rc
 idempotency_write(struct tx *tx, int64_t workspace, const uint8_t key_hash[SHA256_LEN],
                   const struct idempotency *r, int64_t expired_ms, struct err *err)
 {
+    struct db_value values[] = {db_int(workspace),
+                                db_blob(key_hash, SHA256_LEN),
+                                db_blob(r->fingerprint, SHA256_LEN),
+                                db_blob(r->answer, r->answer_len),
+                                db_int(r->completed_ms),
+                                db_int(expired_ms)};
     int64_t changed = 0;
-    enum rc rc =
-        db_exec(tx->conn, &write_one,
-                DB_ARGS(db_int(workspace), db_blob(key_hash, SHA256_LEN),
-                        db_blob(r->fingerprint, SHA256_LEN), db_blob(r->answer, r->answer_len),
-                        db_int(r->completed_ms), db_int(expired_ms)),
-                &changed, err);
+    enum rc rc;
 
+    if (!r->replaces)
+        return db_insert_later(tx->conn, &insert, values, ARRAY_LEN(values) - 1, RC_RERUN, err);
+    rc = db_exec(tx->conn, &replace, values, ARRAY_LEN(values), &changed, err);
     if (!rc && changed == 0)
         rc = err_set(err, RC_RERUN, "a request with the same key came first");
     return rc;

@@ -10,16 +10,21 @@ struct idempotency {
     const void *answer;              /* in tx->pool */
     size_t answer_len;
     int64_t completed_ms;
+    bool replaces; /* for writing: an answer of the same key may stand, see idempotency_read() */
 };
 
-/* NOT_FOUND when the key is new, or its answer older than `not_before_ms`. */
+/*
+ * NOT_FOUND when the key is new, or its answer older than `not_before_ms`: then ret->replaces is
+ * true.
+ */
 MUST_CHECK enum rc idempotency_read(struct tx *tx, int64_t workspace,
                                     const uint8_t key_hash[SHA256_LEN], int64_t not_before_ms,
                                     struct idempotency *ret, struct err *err);
 
 /*
- * Keeps an answer, in the place of one of the same key that was completed before `expired_ms`.
- * RERUN when there is a younger one: its request ran beside this one.
+ * Keeps an answer; with record->replaces in the place of one of the same key that was completed
+ * before `expired_ms`. RERUN when there is another: its request ran beside this one; with
+ * DB_MANY_WRITERS as late as the commit.
  */
 MUST_CHECK enum rc idempotency_write(struct tx *tx, int64_t workspace,
                                      const uint8_t key_hash[SHA256_LEN],

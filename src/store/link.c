@@ -5,8 +5,7 @@
 
 static const struct sql insert =
     SQL("INSERT INTO link (workspace_id, document_id, entity_type, entity_id, id, role)"
-        " VALUES ($1, $2, $3, $4, $5, $6)"
-        " ON CONFLICT (workspace_id, document_id, entity_type, entity_id) DO NOTHING");
+        " VALUES ($1, $2, $3, $4, $5, $6)");
 static const struct sql by_triple =
     SQL("SELECT id, role FROM link WHERE workspace_id = $1 AND document_id = $2"
         " AND entity_type = $3 AND entity_id = $4");
@@ -28,28 +27,68 @@ static const struct sql page_entity =
         " AND (CAST($4 AS TEXT) IS NULL OR l.role = $4) ORDER BY l.id DESC LIMIT $5 OFFSET $6");
 
 enum rc
-link_ensure(struct tx *tx, int64_t workspace, struct link *l, bool *ret_new, struct err *err)
+link_ask(struct tx *tx, int64_t workspace, const struct link *l, struct db_cursor **ret,
+         struct err *err)
 {
-    SCOPED(db_cursor) c = NULL;
-    int64_t changed = 0;
-    enum rc rc;
+    return db_query(tx->conn, &by_triple,
+                    DB_ARGS(db_int(workspace), db_id(&l->document_id), db_int(l->entity_type),
+                            db_text(l->entity_id)),
+                    ret, err);
+}
 
-    rc = db_exec(tx->conn, &insert,
-                 DB_ARGS(db_int(workspace), db_id(&l->document_id), db_int(l->entity_type),
-                         db_text(l->entity_id), db_id(&l->id), db_text(l->role)),
-                 &changed, err);
-    *ret_new = changed == 1;
-    if (rc || *ret_new)
-        return rc;
-    rc = db_query_one(tx->conn, &by_triple,
-                      DB_ARGS(db_int(workspace), db_id(&l->document_id), db_int(l->entity_type),
-                              db_text(l->entity_id)),
-                      &c, err);
+enum rc
+link_ensure(struct tx *tx, int64_t workspace, struct link *l, struct db_cursor *asked,
+            bool *ret_new, struct err *err)
+{
+    enum rc rc = db_first(asked, err);
+
+    *ret_new = rc == RC_NOT_FOUND;
+    if (*ret_new)
+        return db_insert_later(tx->conn, &insert,
+                               DB_ARGS(db_int(workspace), db_id(&l->document_id),
+                                       db_int(l->entity_type), db_text(l->entity_id), db_id(&l->id),
+                                       db_text(l->role)),
+                               RC_RERUN, err);
     if (rc)
         return rc;
-    (void)db_col_id(c, 0, &l->id);
-    l->role = db_col_strdup(c, 1, tx->pool);
+    (void)db_col_id(asked, 0, &l->id);
+    l->role = db_col_strdup(asked, 1, tx->pool);
     return RC_OK;
+}
+
+enum rc
+link_ask_of_document(struct tx *tx, int64_t workspace, const struct id *document_id, int64_t limit,
+                     int64_t offset, struct db_cursor **ret, struct err *err)
+{
+    return db_query(tx->conn, &of_document,
+                    DB_ARGS(db_int(workspace), db_id(document_id), db_int(limit), db_int(offset)),
+                    ret, err);
+}
+
+enum rc
+link_answer(struct tx *tx, const struct id *document_id, struct db_cursor *asked, struct link **ret,
+            size_t *ret_n, struct err *err)
+{
+    struct link *links = NULL;
+    bool row = true;
+    size_t n = 0;
+    enum rc rc = RC_OK;
+
+    while (!rc && (rc = db_next(asked, &row, err)) == RC_OK && row) {
+        /* room doubles: 1, 2, 4 … */
+        if ((n & (n - 1)) == 0)
+            links = talloc_realloc(tx->pool, links, struct link, (unsigned)(n ? n * 2 : 1));
+        BUG_ON(!links);
+        (void)db_col_id(asked, 0, &links[n].id);
+        links[n].document_id = *document_id;
+        links[n].entity_type = (enum entity_type)db_col_int(asked, 1);
+        links[n].entity_id = db_col_strdup(asked, 2, tx->pool);
+        links[n].role = db_col_strdup(asked, 3, tx->pool);
+        n++;
+    }
+    *ret = links;
+    *ret_n = n;
+    return rc;
 }
 
 enum rc
@@ -57,29 +96,9 @@ link_of_document(struct tx *tx, int64_t workspace, const struct id *document_id,
                  int64_t offset, struct link **ret, size_t *ret_n, struct err *err)
 {
     SCOPED(db_cursor) c = NULL;
-    struct link *links = NULL;
-    bool row = true;
-    size_t n = 0;
-    enum rc rc;
+    enum rc rc = link_ask_of_document(tx, workspace, document_id, limit, offset, &c, err);
 
-    rc = db_query(tx->conn, &of_document,
-                  DB_ARGS(db_int(workspace), db_id(document_id), db_int(limit), db_int(offset)), &c,
-                  err);
-    while (!rc && (rc = db_next(c, &row, err)) == RC_OK && row) {
-        /* room doubles: 1, 2, 4 … */
-        if ((n & (n - 1)) == 0)
-            links = talloc_realloc(tx->pool, links, struct link, (unsigned)(n ? n * 2 : 1));
-        BUG_ON(!links);
-        (void)db_col_id(c, 0, &links[n].id);
-        links[n].document_id = *document_id;
-        links[n].entity_type = (enum entity_type)db_col_int(c, 1);
-        links[n].entity_id = db_col_strdup(c, 2, tx->pool);
-        links[n].role = db_col_strdup(c, 3, tx->pool);
-        n++;
-    }
-    *ret = links;
-    *ret_n = n;
-    return rc;
+    return rc ? rc : link_answer(tx, document_id, c, ret, ret_n, err);
 }
 
 enum rc

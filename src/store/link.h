@@ -17,9 +17,17 @@ struct link {
     const char *role; /* NULL when absent */
 };
 
-/* Adds `l`; when the triple is there already, *l becomes what stands and *ret_new is false. */
-MUST_CHECK enum rc link_ensure(struct tx *tx, int64_t workspace, struct link *l, bool *ret_new,
-                               struct err *err);
+/* Asks whether the triple is there; link_ensure() wants to know. */
+MUST_CHECK enum rc link_ask(struct tx *tx, int64_t workspace, const struct link *l,
+                            struct db_cursor **ret, struct err *err);
+
+/*
+ * Adds `l`; when the triple is there already, *l becomes what stands and *ret_new is false. `asked`
+ * is the cursor of link_ask(). RERUN when another adds it at the same time; with DB_MANY_WRITERS as
+ * late as the commit.
+ */
+MUST_CHECK enum rc link_ensure(struct tx *tx, int64_t workspace, struct link *l,
+                               struct db_cursor *asked, bool *ret_new, struct err *err);
 
 #define LINKS_SHOWN_MAX 1000 /* in one answer: a document may have any number of links */
 
@@ -27,6 +35,13 @@ MUST_CHECK enum rc link_ensure(struct tx *tx, int64_t workspace, struct link *l,
 MUST_CHECK enum rc link_of_document(struct tx *tx, int64_t workspace, const struct id *document_id,
                                     int64_t limit, int64_t offset, struct link **ret, size_t *ret_n,
                                     struct err *err);
+
+/* The same in two steps, between which other questions can be asked. */
+MUST_CHECK enum rc link_ask_of_document(struct tx *tx, int64_t workspace,
+                                        const struct id *document_id, int64_t limit, int64_t offset,
+                                        struct db_cursor **ret, struct err *err);
+MUST_CHECK enum rc link_answer(struct tx *tx, const struct id *document_id, struct db_cursor *asked,
+                               struct link **ret, size_t *ret_n, struct err *err);
 
 /* NOT_FOUND when the document has no such link. */
 MUST_CHECK enum rc link_delete(struct tx *tx, int64_t workspace, const struct id *document_id,

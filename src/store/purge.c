@@ -79,7 +79,7 @@ purge_promise(struct tx *tx, int64_t workspace, const struct id *blob_id,
 static enum rc
 keep_promise(struct tx *tx, int64_t workspace, struct db_cursor *c, struct err *err)
 {
-    struct idempotency kept = {.completed_ms = tx->now_ms};
+    struct idempotency kept = {.completed_ms = tx->now_ms, .replaces = true};
     uint8_t key_hash[SHA256_LEN];
     size_t hash_len = 0, print_len = 0;
     const void *hash = db_col_blob(c, 0, &hash_len), *print;

@@ -62,27 +62,42 @@ reference_delete(struct tx *tx, int64_t workspace, const struct id *document_id,
 }
 
 enum rc
-reference_list(struct tx *tx, int64_t workspace, const struct id *document_id, size_t max,
-               struct reference **ret, size_t *ret_n, struct err *err)
+reference_ask(struct tx *tx, int64_t workspace, const struct id *document_id, size_t max,
+              struct db_cursor **ret, struct err *err)
 {
-    SCOPED(db_cursor) c = NULL;
+    return db_query(
+        tx->conn, &list,
+        DB_ARGS(db_int(workspace), db_id(document_id), db_int(max ? (int64_t)max : INT64_MAX)), ret,
+        err);
+}
+
+enum rc
+reference_answer(struct tx *tx, struct db_cursor *asked, struct reference **ret, size_t *ret_n,
+                 struct err *err)
+{
     struct reference *refs = NULL;
     bool row = true;
     size_t n = 0;
-    enum rc rc;
+    enum rc rc = RC_OK;
 
-    rc = db_query(
-        tx->conn, &list,
-        DB_ARGS(db_int(workspace), db_id(document_id), db_int(max ? (int64_t)max : INT64_MAX)), &c,
-        err);
-    while (!rc && (rc = db_next(c, &row, err)) == RC_OK && row) {
+    while (!rc && (rc = db_next(asked, &row, err)) == RC_OK && row) {
         refs = talloc_realloc(tx->pool, refs, struct reference, (unsigned)n + 1);
         BUG_ON(!refs);
-        refs[n++] = (struct reference){.type = (enum reference_type)db_col_int(c, 0),
-                                       .ref_id = db_col_strdup(c, 1, tx->pool),
-                                       .created_ms = db_col_int(c, 2)};
+        refs[n++] = (struct reference){.type = (enum reference_type)db_col_int(asked, 0),
+                                       .ref_id = db_col_strdup(asked, 1, tx->pool),
+                                       .created_ms = db_col_int(asked, 2)};
     }
     *ret = refs;
     *ret_n = n;
     return rc;
+}
+
+enum rc
+reference_list(struct tx *tx, int64_t workspace, const struct id *document_id, size_t max,
+               struct reference **ret, size_t *ret_n, struct err *err)
+{
+    SCOPED(db_cursor) c = NULL;
+    enum rc rc = reference_ask(tx, workspace, document_id, max, &c, err);
+
+    return rc ? rc : reference_answer(tx, c, ret, ret_n, err);
 }

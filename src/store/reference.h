@@ -28,5 +28,10 @@ MUST_CHECK enum rc reference_delete(struct tx *tx, int64_t workspace, const stru
 MUST_CHECK enum rc reference_list(struct tx *tx, int64_t workspace, const struct id *document_id,
                                   size_t max, struct reference **ret, size_t *ret_n,
                                   struct err *err);
+/* The same in two steps, between which other questions can be asked. */
+MUST_CHECK enum rc reference_ask(struct tx *tx, int64_t workspace, const struct id *document_id,
+                                 size_t max, struct db_cursor **ret, struct err *err);
+MUST_CHECK enum rc reference_answer(struct tx *tx, struct db_cursor *asked, struct reference **ret,
+                                    size_t *ret_n, struct err *err);
 
 #endif

@@ -16,16 +16,24 @@ static const struct sql add =
         " ON CONFLICT (workspace_id, slot) DO UPDATE SET"
         " documents = usage.documents + excluded.documents, bytes = usage.bytes + excluded.bytes");
 
-static enum rc
-read_sums(struct tx *tx, int64_t workspace, struct usage *ret, struct err *err)
+/* What the transaction has not written yet; NULL: it writes at once. */
+static struct audit_turn *
+pending(const struct tx *tx, int64_t workspace)
+{
+    return tx->turn && tx->turn->workspace == workspace ? tx->turn : NULL;
+}
+
+enum rc
+usage_totals(struct tx *tx, int64_t workspace, struct usage *ret, struct err *err)
 {
     SCOPED(db_cursor) c = NULL;
+    const struct audit_turn *turn = pending(tx, workspace);
     enum rc rc = db_query_one(tx->conn, &read_totals, DB_ARGS(db_int(workspace)), &c, err);
 
     if (rc)
         return rc;
-    ret->documents = db_col_int(c, 0);
-    ret->bytes = db_col_int(c, 1);
+    ret->documents = db_col_int(c, 0) + (turn ? turn->documents : 0);
+    ret->bytes = db_col_int(c, 1) + (turn ? turn->bytes : 0);
     return RC_OK;
 }
 
@@ -35,7 +43,7 @@ usage_read(struct tx *tx, int64_t workspace, struct usage *ret, struct err *err)
     SCOPED(db_cursor) c = NULL;
     enum rc rc;
 
-    rc = read_sums(tx, workspace, ret, err);
+    rc = usage_totals(tx, workspace, ret, err);
     if (!rc)
         rc = db_query_one(tx->conn, &read_pending, DB_ARGS(db_int(workspace)), &c, err);
     if (!rc)
@@ -43,16 +51,38 @@ usage_read(struct tx *tx, int64_t workspace, struct usage *ret, struct err *err)
     return rc;
 }
 
-enum rc
-usage_add(struct tx *tx, int64_t workspace, int64_t documents, int64_t bytes, struct err *err)
+static enum rc
+write_slot(struct tx *tx, int64_t workspace, int64_t slot, int64_t documents, int64_t bytes,
+           struct err *err)
 {
-    int64_t slot = tx->turn ? tx->turn->chain.chain : 0; /* which nobody else writes to */
-
-    if (documents == 0 && bytes == 0)
-        return RC_OK;
     return db_exec_later(tx->conn, &add,
                          DB_ARGS(db_int(workspace), db_int(slot), db_int(documents), db_int(bytes)),
                          err);
+}
+
+enum rc
+usage_add(struct tx *tx, int64_t workspace, int64_t documents, int64_t bytes, struct err *err)
+{
+    struct audit_turn *turn = pending(tx, workspace);
+
+    if (documents == 0 && bytes == 0)
+        return RC_OK;
+    if (!turn)
+        return write_slot(tx, workspace, 0, documents, bytes, err);
+    turn->documents += documents;
+    turn->bytes += bytes;
+    return RC_OK;
+}
+
+enum rc
+usage_settle(struct tx *tx, int64_t workspace, struct err *err)
+{
+    struct audit_turn *turn;
+    enum rc rc = audit_turn_read(tx, workspace, &turn, err);
+
+    /* the slot of its chain, which nobody else writes to */
+    return rc ? rc
+              : write_slot(tx, workspace, turn->chain.chain, turn->documents, turn->bytes, err);
 }
 
 enum rc
@@ -64,7 +94,7 @@ usage_claim(struct tx *tx, const struct workspace *w, int64_t documents, int64_t
     enum rc rc;
 
     if (w->quota_bytes >= 0 || w->quota_documents >= 0 || bytes > BYTES_MANY) {
-        rc = read_sums(tx, w->number, &now, err);
+        rc = usage_totals(tx, w->number, &now, err);
         if (rc)
             return rc;
         if (bytes > 0 && bytes > most - now.bytes)

@@ -272,6 +272,16 @@ test_usage(void **state)
     assert_true(u.documents == 1 && u.bytes == 79);
 }
 
+/* A refusal may come as late as this. */
+static enum rc
+keep_and_settle(struct scratch *s, const uint8_t hash[SHA256_LEN], const struct idempotency *r,
+                int64_t expired_ms)
+{
+    enum rc rc = idempotency_write(TX, WS, hash, r, expired_ms, ERR);
+
+    return rc ? rc : db_savepoint_release(s->conn, ERR);
+}
+
 static void
 test_idempotency(void **state)
 {
@@ -289,10 +299,16 @@ test_idempotency(void **state)
     EXPECT(RC_OK, idempotency_read(TX, WS, hash, 100, &back, ERR));
     assert_memory_equal(back.answer, "a\0b", 3);
     assert_memory_equal(back.fingerprint, r.fingerprint, SHA256_LEN);
-    EXPECT(RC_NOT_FOUND, idempotency_read(TX, WS, hash, 101, &back, ERR));
     EXPECT(RC_NOT_FOUND, idempotency_read(TX, OTHER, hash, 0, &back, ERR));
+    assert_false(back.replaces);
+    EXPECT(RC_NOT_FOUND, idempotency_read(TX, WS, hash, 101, &back, ERR));
+    assert_true(back.replaces);
+    REFUSED(s, RC_RERUN, keep_and_settle(s, hash, &r, 101));
+    r.replaces = true;
+    REFUSED(s, RC_RERUN, keep_and_settle(s, hash, &r, 100));
     r.completed_ms = 200;
-    EXPECT(RC_OK, idempotency_write(TX, WS, hash, &r, INT64_MAX, ERR));
+    EXPECT(RC_OK, idempotency_write(TX, WS, hash, &r, 101, ERR));
+    r.replaces = false;
     EXPECT(RC_OK, idempotency_read(TX, WS, hash, 101, &back, ERR));
     EXPECT(RC_OK, idempotency_write(TX, OTHER, hash, &r, INT64_MAX, ERR));
     EXPECT(RC_OK, idempotency_backlog(TX, 201, &n, &oldest, ERR));

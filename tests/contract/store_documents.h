@@ -3,6 +3,14 @@
 #ifndef CONTRACT_STORE_DOCUMENTS_H
 #define CONTRACT_STORE_DOCUMENTS_H
 
+static enum rc
+insert_document(struct scratch *s, int64_t ws, const struct document *d)
+{
+    struct db_cursor *folder = NULL;
+
+    return document_insert(TX, ws, d, &folder, ERR);
+}
+
 static struct document
 add_document(struct scratch *s, int64_t ws, const char *name, const char *folder, const char *tag)
 {
@@ -21,8 +29,17 @@ add_document(struct scratch *s, int64_t ws, const char *name, const char *folder
     tags[0] = tag;
     tags[1] = "all";
     d.updated_ms = id_time_ms(&d.id);
-    EXPECT(RC_OK, document_insert(TX, ws, &d, ERR));
+    EXPECT(RC_OK, insert_document(s, ws, &d));
     return d;
+}
+
+/* A refusal may come as late as this. */
+static enum rc
+insert_and_settle(struct scratch *s, int64_t ws, const struct document *d)
+{
+    enum rc rc = insert_document(s, ws, d);
+
+    return rc ? rc : db_savepoint_release(s->conn, ERR);
 }
 
 static enum rc
@@ -44,8 +61,8 @@ test_document(void **state)
     bool has;
 
     same.id = id_new();
-    REFUSED(s, RC_STORAGE_CONFLICT, document_insert(TX, WS, &same, ERR));
-    EXPECT(RC_OK, document_insert(TX, OTHER, &same, ERR));
+    REFUSED(s, RC_STORAGE_CONFLICT, insert_and_settle(s, WS, &same));
+    EXPECT(RC_OK, insert_document(s, OTHER, &same));
     EXPECT(RC_OK, document_by_path(TX, WS, "a", &back, ERR));
     assert_true(id_equal(&back.id, &d.id) && !back.has_blob);
     assert_string_equal(back.folder, "/x/y");
@@ -88,6 +105,7 @@ test_document_update(void **state)
 {
     struct scratch *s = *state;
     struct document d = add_document(s, WS, "a", "/x", "red"), after = d, back;
+    struct db_cursor *folder = NULL;
     const char *blue = "blue";
 
     after.name = "Renamed";
@@ -109,8 +127,10 @@ test_document_update(void **state)
     assert_int_equal(count_where(s, "/x", NULL, NULL), 0);
     /* the same tags again */
     EXPECT(RC_OK, document_update(TX, WS, &after, &after, ERR));
-    EXPECT(RC_OK, folder_ensure(TX, WS, "/x/y/z", ERR));
-    EXPECT(RC_OK, folder_ensure(TX, WS, "/x/y/z", ERR));
+    EXPECT(RC_OK, folder_ask(TX, WS, "/x/y/z", &folder, ERR));
+    EXPECT(RC_OK, folder_ensure(TX, WS, "/x/y/z", &folder, ERR));
+    assert_null(folder);
+    EXPECT(RC_OK, folder_ensure(TX, WS, "/x/y/z", &folder, ERR));
     EXPECT(RC_OK, document_delete(TX, WS, &after, ERR));
     assert_int_equal(count_where(s, NULL, "blue", NULL), 0);
 }
@@ -210,11 +230,29 @@ add_link(struct scratch *s, const struct id *document, const char *entity, const
                      .entity_type = ENTITY_DEAL,
                      .entity_id = entity,
                      .role = role};
+    SCOPED(db_cursor) asked = NULL;
     bool is_new;
 
-    EXPECT(RC_OK, link_ensure(TX, WS, &l, &is_new, ERR));
+    EXPECT(RC_OK, link_ask(TX, WS, &l, &asked, ERR));
+    EXPECT(RC_OK, link_ensure(TX, WS, &l, asked, &is_new, ERR));
     assert_true(is_new);
     return l;
+}
+
+/* What comes of a link that others made after it was asked for. */
+static enum rc
+link_too_late(struct scratch *s, struct link l)
+{
+    SCOPED(db_cursor) asked = NULL;
+    struct link before = l;
+    bool is_new;
+    enum rc rc;
+
+    before.entity_id = "nobody";
+    l.id = id_new();
+    EXPECT(RC_OK, link_ask(TX, WS, &before, &asked, ERR));
+    rc = link_ensure(TX, WS, &l, asked, &is_new, ERR);
+    return rc ? rc : db_savepoint_release(s->conn, ERR);
 }
 
 static void
@@ -223,6 +261,7 @@ test_link(void **state)
     struct scratch *s = *state;
     struct document d = add_document(s, WS, "a", NULL, NULL);
     struct link a = add_link(s, &d.id, "e1", "first"), again = a, *links;
+    struct db_cursor *asked = NULL;
     bool is_new;
     size_t n;
     int64_t gone;
@@ -231,8 +270,11 @@ test_link(void **state)
     (void)add_link(s, &d.id, "e3", NULL);
     again.id = id_new();
     again.role = "second";
-    EXPECT(RC_OK, link_ensure(TX, WS, &again, &is_new, ERR));
+    EXPECT(RC_OK, link_ask(TX, WS, &again, &asked, ERR));
+    EXPECT(RC_OK, link_ensure(TX, WS, &again, asked, &is_new, ERR));
     assert_true(!is_new && id_equal(&again.id, &a.id) && streq(again.role, "first"));
+    db_cursor_free(&asked);
+    REFUSED(s, RC_RERUN, link_too_late(s, a));
     EXPECT(RC_OK, link_of_document(TX, WS, &d.id, 10, 0, &links, &n, ERR));
     assert_int_equal(n, 3);
     assert_string_equal(links[0].entity_id, "e1");
