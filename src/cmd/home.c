@@ -428,7 +428,7 @@ open_rest(struct home *home, const struct conf *conf, struct err *err)
         !(blob_store_caps(home->app.blobs) & BLOB_CAN_PRESIGN))
         rc =
             err_set(err, RC_INVALID, "--direct-urls needs a store that signs URLs: --blobs s3://…");
-    if (!rc)
+    if (!rc && engines_remote(conf)) /* else they are in one directory, and stay together */
         rc = check_bytes(home, err);
     if (!rc)
         rc = workers_new("blob", BLOB_THREADS, BLOB_WAITING, &home->app.blob_workers, err);

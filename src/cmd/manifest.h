@@ -28,8 +28,8 @@ struct manifest {
 json_t *manifest_json(struct manifest *m);
 
 /*
- * Reads the one of the export `dir`. INVALID: there is none, or it is of another kind or of a format
- * that this program does not know; IO: it is damaged. The detail is fit to be shown.
+ * Reads the one of the export `dir`. INVALID: there is none, or it is of another kind or of a
+ * format that this program does not know; IO: it is damaged. The detail is fit to be shown.
  */
 MUST_CHECK enum rc manifest_read(const char *dir, struct manifest *ret, struct err *err);
 

@@ -222,8 +222,7 @@ static bool
 worth_a_rerun(const struct target *t, enum rc rc)
 {
     return db_caps(t->db) & DB_MANY_WRITERS &&
-           (rc == RC_RERUN || rc == RC_UNAVAILABLE || rc == RC_COMMIT_UNKNOWN ||
-            rc == RC_BUSY);
+           (rc == RC_RERUN || rc == RC_UNAVAILABLE || rc == RC_COMMIT_UNKNOWN || rc == RC_BUSY);
 }
 
 enum rc

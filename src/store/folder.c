@@ -30,8 +30,8 @@ folder_ensure(struct tx *tx, int64_t workspace, const char *path, struct db_curs
         if (rc != RC_NOT_FOUND)
             return rc;
         id = id_new();
-        rc = db_exec_later(tx->conn, &insert,
-                           DB_ARGS(db_int(workspace), db_text(at), db_id(&id)), err);
+        rc = db_exec_later(tx->conn, &insert, DB_ARGS(db_int(workspace), db_text(at), db_id(&id)),
+                           err);
         if (rc)
             return rc;
         slash = strrchr(at, '/');

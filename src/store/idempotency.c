@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/idempotency.h"
 
-static const struct sql read_one =
-    SQL("SELECT fingerprint, answer, completed_at FROM idempotency"
-        " WHERE workspace_id = $1 AND key_hash = $2");
+static const struct sql read_one = SQL("SELECT fingerprint, answer, completed_at FROM idempotency"
+                                       " WHERE workspace_id = $1 AND key_hash = $2");
 static const struct sql insert = SQL("INSERT INTO idempotency (workspace_id, key_hash, fingerprint,"
                                      " answer, completed_at) VALUES ($1, $2, $3, $4, $5)");
 static const struct sql replace =

@@ -28,7 +28,7 @@ MUST_CHECK enum rc importing_begin(struct tx *tx, const uint8_t export[SHA256_LE
 /* Makes it `owner`'s. */
 MUST_CHECK enum rc importing_take(struct tx *tx, const struct id *owner, struct err *err);
 
-/* How far it is; nobody else moves it before this transaction ends. CONFLICT: another has taken it. */
+/* How far it is; nobody else moves it before this transaction ends. CONFLICT: another has it. */
 MUST_CHECK enum rc importing_read(struct tx *tx, const struct id *owner, struct importing *ret,
                                   struct err *err);
 

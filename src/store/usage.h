@@ -23,7 +23,7 @@ MUST_CHECK enum rc usage_add(struct tx *tx, int64_t workspace, int64_t documents
 /* Writes what usage_add() left for the end of the turn (audit_turn_end()). */
 MUST_CHECK enum rc usage_settle(struct tx *tx, int64_t workspace, struct err *err);
 
-/* Changes the totals as usage_add() does, but QUOTA when a limit of `w` (-1: none) would be passed by growing. */
+/* As usage_add(), but QUOTA when a limit of `w` (-1: none) would be passed by growing. */
 MUST_CHECK enum rc usage_claim(struct tx *tx, const struct workspace *w, int64_t documents,
                                int64_t bytes, struct err *err);
 

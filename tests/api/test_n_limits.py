@@ -57,6 +57,9 @@ def cluster(database):
             if i > 0:
                 made[i].data_dir.mkdir(mode=0o700)
                 shutil.copy(made[0].data_dir / "secret.key", made[i].data_dir)
+                # as if the bytes, of which there are none here, were in one place
+                (made[i].data_dir / "blobs").mkdir()
+                shutil.copy(made[0].data_dir / "blobs" / "store-id", made[i].data_dir / "blobs")
             made[i].start()
         start.workspace = made[0].workspace()
         start.key = start.workspace.key(tier="standard")

@@ -236,7 +236,10 @@ make_rows(struct place *p, const struct dump_table *t, int64_t rows)
     buf_puts(&b, ") VALUES ");
     for (int64_t row = 1; row <= rows; row++) {
         for (size_t i = 0; i < t->n; i++)
-            buf_printf(&b, "%s%s", i ? ", " : row > 1 ? ", (" : "(",
+            buf_printf(&b, "%s%s",
+                       i         ? ", "
+                       : row > 1 ? ", ("
+                                 : "(",
                        made_value(pool, p, &t->columns[i], row));
         buf_puts(&b, ")");
     }
@@ -278,20 +281,20 @@ test_odd_values(void **state)
     struct pair *pair = *state;
     SCOPED_POOL(pool);
 
-    run(&pair->a, "INSERT INTO docs_user (workspace_id, id, external_id) VALUES (1, '', NULL),"
-                  " (1, 'a', ''), (1, 'A', 'x'), (1, '\xc3\xa4', 'y'), (1, '\xf0\x9f\x93\x84', 'z'),"
-                  " (1, '\xef\xbf\xbd', 'w')");
+    run(&pair->a,
+        "INSERT INTO docs_user (workspace_id, id, external_id) VALUES (1, '', NULL),"
+        " (1, 'a', ''), (1, 'A', 'x'), (1, '\xc3\xa4', 'y'), (1, '\xf0\x9f\x93\x84', 'z'),"
+        " (1, '\xef\xbf\xbd', 'w')");
     run(&pair->a, "INSERT INTO usage (workspace_id, slot, documents, bytes) VALUES"
                   " (1, 0, 5, 50), (1, 3, -2, -20), (2, 1, 1, 9223372036854775807)");
-    assert_string_equal(text_of(&pair->a, pool),
-                        "usage: 1 0 3 30\n"
-                        "usage: 2 0 1 9223372036854775807\n"
-                        "docs_user: 1 '' null\n"
-                        "docs_user: 1 'A' 'x'\n"
-                        "docs_user: 1 'a' ''\n"
-                        "docs_user: 1 '\xc3\xa4' 'y'\n"
-                        "docs_user: 1 '\xef\xbf\xbd' 'w'\n"
-                        "docs_user: 1 '\xf0\x9f\x93\x84' 'z'\n");
+    assert_string_equal(text_of(&pair->a, pool), "usage: 1 0 3 30\n"
+                                                 "usage: 2 0 1 9223372036854775807\n"
+                                                 "docs_user: 1 '' null\n"
+                                                 "docs_user: 1 'A' 'x'\n"
+                                                 "docs_user: 1 'a' ''\n"
+                                                 "docs_user: 1 '\xc3\xa4' 'y'\n"
+                                                 "docs_user: 1 '\xef\xbf\xbd' 'w'\n"
+                                                 "docs_user: 1 '\xf0\x9f\x93\x84' 'z'\n");
     move(&pair->a, &pair->b);
     expect_same(&pair->a, &pair->b);
 }
@@ -375,8 +378,7 @@ test_schema(void **state)
     known += 1; /* `chains` and `seal` in the place of `sealed` */
     EXPECT(RC_OK, db_query(pair->a.conn, &schema_columns, DB_NO_ARGS, &c, &pair->a.err));
     while (db_next(c, &row, &pair->a.err) == RC_OK && row) {
-        check_column(db_col_text(c, 0), db_col_text(c, 1), db_col_int(c, 2) > 0,
-                     db_col_text(c, 3));
+        check_column(db_col_text(c, 0), db_col_text(c, 1), db_col_int(c, 2) > 0, db_col_text(c, 3));
         seen += !left_out(db_col_text(c, 0));
     }
     assert_int_equal(seen, known);
