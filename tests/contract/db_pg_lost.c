@@ -36,8 +36,6 @@ kill_a(struct pg_case *s, int64_t pid)
 static void
 works_again(struct pg_case *s)
 {
-    SCOPED(db_cursor) c = NULL;
-
     EXPECT(RC_OK, db_begin_write(s->a, &s->err));
     EXPECT(RC_OK, later(s, 100, "again"));
     EXPECT(RC_OK, db_savepoint(s->a, &s->err));
@@ -289,10 +287,40 @@ test_commit_that_rolls_back(void **state)
     behind_open(s, &b);
     EXPECT(RC_OK, db_begin_write(b.conn, &s->err));
     EXPECT(RC_OK, add(b.conn, 1, NULL, &s->err));
-    proxy_set(&b.proxy, PROXY_ABORT);
+    b.proxy.ours = "COMMIT";
+    b.proxy.theirs = "ABORT ";
+    proxy_set(&b.proxy, PROXY_SWAP);
     EXPECT(RC_RERUN, db_commit(b.conn, &s->err));
     assert_int_equal(rows(s, s->b), 0);
     assert_int_equal(rows(s, b.conn), 0);
+    behind_close(&b);
+}
+
+/* A transaction that was not ended does not become part of the next one. */
+static void
+test_rollback_that_fails(void **state)
+{
+    struct pg_case *s = *state;
+    static struct behind b;
+    enum rc rc;
+
+    behind_open(s, &b);
+    EXPECT(RC_OK, db_begin_write(b.conn, &s->err));
+    EXPECT(RC_OK, add(b.conn, 1, NULL, &s->err));
+    b.proxy.ours = "ROLLBACK";
+    b.proxy.theirs = "ROLLBUCK";
+    proxy_set(&b.proxy, PROXY_SWAP);
+    db_rollback(b.conn);
+    proxy_set(&b.proxy, PROXY_PASS);
+    do {
+        begin_soon(s, b.conn);
+        rc = add(b.conn, 2, NULL, &s->err);
+        if (rc)
+            db_rollback(b.conn);
+    } while (rc == RC_UNAVAILABLE); /* at most the first time */
+    EXPECT(RC_OK, rc);
+    EXPECT(RC_OK, db_commit(b.conn, &s->err));
+    assert_int_equal(rows(s, s->b), 1);
     behind_close(&b);
 }
 
@@ -617,6 +645,7 @@ static const struct CMUnitTest cases[] = {
     PG_CASE(test_killed_under_a_cursor),
     PG_CASE(test_cut_in_commit),
     PG_CASE(test_commit_that_rolls_back),
+    PG_CASE(test_rollback_that_fails),
     PG_CASE(test_cut_after_an_error),
     PG_CASE(test_cut_short),
     PG_CASE(test_frozen),

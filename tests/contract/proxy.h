@@ -27,12 +27,13 @@ enum proxy_way {
     PROXY_CUT_AFTER,  /* the same once the server has answered to COMMIT */
     PROXY_CUT_SHORT,  /* the same, but for the end of the answer: what says that all was done */
     PROXY_FREEZE_AT,  /* passes, but becomes FROZEN once COMMIT was passed on */
-    PROXY_ABORT,      /* passes, but asks the server for ABORT in place of COMMIT */
+    PROXY_SWAP,       /* passes, but asks the server for `theirs` in place of `ours` */
 };
 
 struct proxy {
     const char *host, *port; /* of the server */
     uint16_t own_port;
+    const char *ours, *theirs; /* statements of one length; set before `way` is */
     atomic_int way;
     atomic_int accepted; /* connections so far */
     atomic_uint rounds;
@@ -99,10 +100,13 @@ proxy_pass(struct proxy *p, struct proxy_pair *pair, bool from_client)
         if (way == PROXY_CUT_BEFORE)
             return false;
         pair->committing = way == PROXY_CUT_AFTER || way == PROXY_CUT_SHORT;
-        if (way == PROXY_ABORT)
-            memcpy(at, "ABORT ", sizeof(commit));
         if (way == PROXY_FREEZE_AT)
             atomic_store(&p->way, PROXY_FROZEN);
+    }
+    if (from_client && way == PROXY_SWAP) {
+        at = memmem(bytes, (size_t)n, p->ours, strlen(p->ours) + 1);
+        if (at)
+            memcpy(at, p->theirs, strlen(p->ours));
     }
     for (ssize_t done = 0; done < n;) {
         ssize_t sent = send(to, bytes + done, (size_t)(n - done), MSG_NOSIGNAL);

@@ -236,20 +236,20 @@ pg_connect(struct pg_conn *c, struct err *err)
 {
     struct pg *pg = c->pg;
     int64_t now = clock_mono_ms(), end = now + HOSTS_IN_TIME * pg->connect_ms, until;
-    size_t first, at = 0;
+    size_t hosts = pg->hosts_n, first, at = 0;
     enum rc rc = RC_UNAVAILABLE;
 
-    BUG_ON(c->link);
+    BUG_ON(c->link || hosts == 0);
     if (!may_try(pg, &first, err))
         return err->code;
-    for (size_t i = 0; i < pg->hosts_n && rc && now < end; i++) {
-        at = (first + i) % pg->hosts_n;
+    for (size_t i = 0; i < hosts && rc && now < end; i++) {
+        at = (first + i) % hosts;
         until = now + pg->connect_ms;
         rc = connect_to(c, &pg->hosts[at], until < end ? until : end, err);
         now = clock_mono_ms();
     }
     /* after a failure another one, so that each gets its turn however long the first ones take */
-    tried(pg, rc ? (first + 1) % pg->hosts_n : at, rc ? err : NULL);
+    tried(pg, rc ? (first + 1) % hosts : at, rc ? err : NULL);
     return rc;
 }
 

@@ -129,9 +129,9 @@ stmt_renew(struct pg_stmt *s)
  * size on the wire: with its first value the statement is prepared anew.
  */
 static void
-prepare(struct pg_conn *c, struct pg_stmt *s, const struct args *a)
+prepare(struct pg_conn *c, struct pg_stmt *s, const struct args *a, size_t n)
 {
-    for (size_t i = 0; i < s->n; i++) {
+    for (size_t i = 0; i < n; i++) {
         BUG_ON(a->types[i] && s->types[i] && a->types[i] != s->types[i]);
         if (a->types[i] && !s->types[i]) {
             s->types[i] = a->types[i];
@@ -141,7 +141,7 @@ prepare(struct pg_conn *c, struct pg_stmt *s, const struct args *a)
     if (s->prepared)
         return;
     (void)snprintf(s->name, sizeof(s->name), "s%zu_%u", s->slot, s->version);
-    check_queued(c, PQsendPrepare(c->link, s->name, s->key->pg, (int)s->n, s->types));
+    check_queued(c, PQsendPrepare(c->link, s->name, s->key->pg, (int)n, s->types));
     push(c, &(struct pg_item){.kind = PG_PREPARE, .stmt = s});
     s->prepared = true;
 }
@@ -157,7 +157,7 @@ pg_pipe_send(struct pg_conn *c, enum pg_kind kind, const struct sql *sql, const 
     args_fill(&a, values, n);
     if (sql) {
         s = stmt_of(c, sql, n);
-        prepare(c, s, &a);
+        prepare(c, s, &a, n);
         ok = PQsendQueryPrepared(c->link, s->name, (int)n, a.values, a.lengths, a.formats,
                                  FORMAT_BINARY);
     } else {
@@ -273,11 +273,11 @@ take(struct pg_conn *c, PGresult *res)
     case PGRES_PIPELINE_ABORTED:
         if (item->stmt)
             item->stmt->prepared = false;
+        good = item->kind != PG_ROLLBACK;
         break;
     default:
         note(c, item, res);
-        /* without its answer nobody knows whether the transaction has ended */
-        good = item->kind != PG_ROLLBACK;
+        good = item->kind != PG_ROLLBACK; /* what comes next would be part of the transaction */
         break;
     }
     PQclear(res);
