@@ -196,13 +196,15 @@ piece_hash(const struct upload *up, const struct piece *p, char out[SHA256_HEX_L
     return n > 0 ? RC_OK : err_set(err, RC_UNAVAILABLE, "a part that was kept in a file is gone");
 }
 
+/* The file is looked at for what is in it only: the writer may make it meanwhile. */
 static struct http_body
 piece_body(const struct upload *up, const struct piece *p)
 {
-    return (struct http_body){.bytes = p->at < 0 ? (p->bytes ? p->bytes : "") : NULL,
-                              .fd = up->spool,
-                              .at = p->at,
-                              .len = p->len};
+    struct http_body body = {.bytes = p->bytes ? p->bytes : "", .fd = -1, .len = p->len};
+
+    if (p->at >= 0)
+        body = (struct http_body){.fd = up->spool, .at = p->at, .len = p->len};
+    return body;
 }
 
 /* --- the upload that writer and senders share --- */
