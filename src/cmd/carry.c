@@ -2,6 +2,7 @@
 #include "cmd/carry.h"
 
 #include <pthread.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/js.h"
@@ -12,6 +13,8 @@
 #define WINDOW 32 /* blobs under way; the oldest is waited for when there are so many */
 #define BLOCK (256 * 1024)
 #define SHOW_MS 1000
+#define PATIENCE_MS 60000 /* with a store that cannot be reached */
+#define PAUSE_US 500000
 #define PRUNE_KEYS (1 << 20) /* names kept in memory at a time */
 
 enum outcome {
@@ -124,12 +127,23 @@ hash_target(struct carry *c, struct load *l)
     return outcome == COPIED && !hash_fits(l) ? DAMAGED : outcome;
 }
 
+/* A try whose answer was lost may have left the blob there, or may come to that late. */
+static enum outcome
+finish(struct carry *c, struct blob_writer *w, struct load *l)
+{
+    struct blob_info info;
+    enum rc rc = blob_write_finish(w, &info, &l->err);
+
+    if (rc == RC_CONFLICT && hash_target(c, l) == COPIED)
+        return COPIED;
+    return rc ? FAILED : COPIED;
+}
+
 static enum outcome
 copy_new(struct carry *c, struct load *l)
 {
     SCOPED(blob_reader) r = NULL;
     SCOPED(blob_writer) w = NULL;
-    struct blob_info info;
     enum rc rc = blob_read_open(c->from, &l->wanted.key, &r, &l->err);
     enum outcome outcome;
 
@@ -144,7 +158,7 @@ copy_new(struct carry *c, struct load *l)
         return outcome;
     if (!hash_fits(l))
         return DAMAGED;
-    return blob_write_finish(w, &info, &l->err) ? FAILED : COPIED;
+    return finish(c, w, l);
 }
 
 static enum outcome
@@ -183,8 +197,11 @@ work(void *arg)
 {
     struct load *l = arg;
     struct round *round = l->round;
+    int64_t until = clock_mono_ms() + PATIENCE_MS;
 
-    l->outcome = round->fn(round->carry, l);
+    while ((l->outcome = round->fn(round->carry, l)) == FAILED && l->err.code == RC_UNAVAILABLE &&
+           clock_mono_ms() < until)
+        (void)usleep(PAUSE_US);
     pthread_mutex_lock(&round->lock);
     l->done = true;
     pthread_cond_signal(&round->wake);
@@ -260,6 +277,7 @@ take_outcome(struct round *round, const struct load *l, struct err *err)
         c->rejected++;
         return RC_OK;
     case MISSING:
+    case UNREADABLE: /* perhaps because it was erased meanwhile */
         c->lost++;
         sha256_add(round->lost, &l->wanted.key.id, sizeof(l->wanted.key.id));
         break;

@@ -28,7 +28,7 @@ struct carry {
     int64_t all_blobs, all_bytes; /* how many the rows name */
 
     /* Of the last run. */
-    int64_t lost;                 /* the source does not have them */
+    int64_t lost;                 /* the source does not have them, or cannot read them */
     int64_t faulty;               /* those, and those that are not what their row says */
     uint8_t lost_sum[SHA256_LEN]; /* tells which were lost */
     json_t *faults;               /* the first of the faulty ones; the caller's to drop */

@@ -192,7 +192,7 @@ resume(struct home *home, struct db_conn *conn, struct err *err)
 
 /* Half a library is not to be served, nor changed. */
 static enum rc
-refuse_importing(const struct home *home, struct db_conn *conn, struct err *err)
+refuse_importing(struct db_conn *conn, struct err *err)
 {
     SCOPED_POOL(pool);
     struct tx tx = {.conn = conn, .pool = pool, .now_ms = clock_wall_ms()};
@@ -200,9 +200,8 @@ refuse_importing(const struct home *home, struct db_conn *conn, struct err *err)
     enum rc rc = importing_noted(&tx, &noted, err);
 
     return noted ? err_set(err, RC_INVALID,
-                           "%s is being filled by an import that has not finished: run the same "
-                           "`dossier import` again",
-                           home->dir)
+                           "an import into this database has not finished: run the same `dossier "
+                           "import` again")
                  : rc;
 }
 
@@ -214,7 +213,7 @@ migrate(struct home *home, struct err *err)
     enum rc rc = db_connect(home->app.db, DB_WRITER, &conn, err);
 
     if (!rc)
-        rc = refuse_importing(home, conn, err);
+        rc = refuse_importing(conn, err);
     if (rc)
         return rc;
     rc = schema_migrate(conn, home->app.secret.audit_seal, &home->schema_from, &home->schema_to,

@@ -9,10 +9,12 @@
 #include "base/log.h"
 #include "cmd/copy.h"
 #include "cmd/engines.h"
+#include "store/blob_home.h"
 #include "store/schema.h"
-#include "store/secret_check.h"
+#include "store/workspace.h"
 
 #define PATIENCE_MS 60000 /* with a database that cannot be reached */
+#define OTHERS_MS 5000
 #define PAUSE_US 200000
 
 static const struct sql analyze = {.sqlite = NULL, .pg = "ANALYZE"};
@@ -64,33 +66,44 @@ compare_secret(const struct target *t, bool *ret, struct err *err)
                           path);
 }
 
-/* What is in the database already; nothing is written. */
+/* An import that was killed a moment ago may still be connected. */
+static enum rc
+wait_for_others(struct tx *tx, struct err *err)
+{
+    int64_t until = clock_mono_ms() + OTHERS_MS;
+    bool alone = false;
+    enum rc rc;
+
+    while ((rc = importing_alone(tx, &alone, err)) == RC_OK && !alone && clock_mono_ms() < until)
+        (void)usleep(PAUSE_US);
+    if (!rc && !alone)
+        rc = err_set(err, RC_BUSY, "another dossier uses this database; stop it first");
+    return rc;
+}
+
+/* What is in the database already; nothing is written. It may be older than this program. */
 static enum rc
 look_at_rows(const struct target *t, bool *ret_noted, struct err *err)
 {
     SCOPED(db_conn) conn = NULL;
     SCOPED_POOL(pool);
+    struct workspace first;
     struct tx tx;
-    bool empty = false, served = false;
     int version = 0;
     enum rc rc = db_connect(t->db, DB_READER, &conn, err);
 
     if (!rc)
         rc = schema_version(conn, &version, err);
+    tx = tx_of(t, conn, pool);
+    if (!rc)
+        rc = wait_for_others(&tx, err);
     if (rc || version == 0)
         return rc;
-    tx = tx_of(t, conn, pool);
     rc = importing_noted(&tx, ret_noted, err);
     if (rc || *ret_noted)
         return rc;
-    if (version != schema_known())
-        return not_empty(t, err);
-    rc = dump_empty(&tx, &empty, err);
-    if (!rc && !empty)
-        return not_empty(t, err);
-    if (!rc)
-        rc = dump_served(&tx, &served, err);
-    return served ? err_set(err, RC_BUSY, "a server uses this database; stop it first") : rc;
+    rc = workspace_after(&tx, 0, &first, err);
+    return rc == RC_OK ? not_empty(t, err) : rc == RC_NOT_FOUND ? RC_OK : rc;
 }
 
 static enum rc
@@ -132,6 +145,35 @@ look(struct target *t, bool *ret_noted, struct err *err)
 
 /* ---- taking it ---- */
 
+/* Rows and bytes belong together: see store/blob_home.h. */
+static enum rc
+note_bytes(const struct target *t, struct tx *tx, struct err *err)
+{
+    struct id is, noted;
+    enum rc rc = blob_store_identity(t->blobs, is.b, err);
+
+    if (!rc)
+        rc = blob_home_note(tx, &is, err);
+    if (!rc)
+        rc = blob_home_read(tx, &noted, err);
+    if (!rc && !id_equal(&is, &noted))
+        rc = err_set(err, RC_INVALID,
+                     "--blobs is not the store that this import has begun with; give the same, or "
+                     "an empty database");
+    return rc;
+}
+
+static enum rc
+begin_note(const struct target *t, struct tx *tx, struct err *err)
+{
+    bool empty = false;
+    enum rc rc = dump_empty(tx, &empty, err);
+
+    if (!rc && !empty)
+        rc = not_empty(t, err);
+    return rc ? rc : importing_begin(tx, t->manifest->sha256, err);
+}
+
 static enum rc
 note(const struct target *t, bool noted, struct importing *ret, struct err *err)
 {
@@ -142,7 +184,9 @@ note(const struct target *t, bool noted, struct importing *ret, struct err *err)
     if (rc)
         return rc;
     if (!noted)
-        rc = importing_begin(&tx, t->manifest->sha256, err);
+        rc = begin_note(t, &tx, err);
+    if (!rc)
+        rc = note_bytes(t, &tx, err);
     if (!rc)
         rc = importing_take(&tx, &t->owner, err);
     if (!rc)

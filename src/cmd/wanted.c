@@ -100,7 +100,7 @@ take_hash(const struct db_value *v, struct wanted *w)
     w->hashed = v->type == DB_BLOB && v->len == SHA256_LEN;
     if (w->hashed)
         memcpy(w->sha256, v->bytes, SHA256_LEN);
-    return w->hashed || v->type == DB_NULL;
+    return w->hashed || v->len == 0; /* the store has not told */
 }
 
 static enum rc

@@ -6,8 +6,6 @@
 
 #define SQL_MAX 4096
 
-static const struct sql living_lease = SQL("SELECT 1 FROM lease WHERE until_at > $1 LIMIT 1");
-
 struct dump_inserts {
     struct sql sql[DUMP_TABLES];
 };
@@ -178,12 +176,6 @@ dump_empty(struct tx *tx, bool *ret, struct err *err)
         rc = has_rows(tx, "incoming", &any, err);
     *ret = !any;
     return rc;
-}
-
-enum rc
-dump_served(struct tx *tx, bool *ret, struct err *err)
-{
-    return db_exists(tx->conn, &living_lease, DB_ARGS(db_int(tx->now_ms)), ret, err);
 }
 
 struct dump_inserts *

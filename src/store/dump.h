@@ -69,9 +69,6 @@ MUST_CHECK enum rc dump_next(struct tx *tx, struct dump_walk *walk, struct db_va
 /* Whether no table holds anything of a library. */
 MUST_CHECK enum rc dump_empty(struct tx *tx, bool *ret, struct err *err);
 
-/* Whether a node that uses the database holds a lease in it. */
-MUST_CHECK enum rc dump_served(struct tx *tx, bool *ret, struct err *err);
-
 /* The statements by which rows go in; prepared once a connection, which has to end first. */
 struct dump_inserts;
 struct dump_inserts *dump_inserts_new(TALLOC_CTX *pool);

@@ -6,6 +6,13 @@ static const struct sql noted = {
     .pg = "SELECT 1 FROM pg_tables WHERE tablename = 'importing'"
           " AND schemaname = current_schema()",
 };
+/* whoever opens a file has its lock */
+static const struct sql others = {
+    .sqlite = "SELECT 1 WHERE 0",
+    .pg = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
+          " AND application_name = current_setting('application_name')"
+          " AND pid <> pg_backend_pid() LIMIT 1",
+};
 /* no table of the schema: it is there as long as it is needed */
 static const struct sql make = {
     .sqlite = "CREATE TABLE importing (only_row INTEGER PRIMARY KEY, owner BLOB, export BLOB,"
@@ -26,6 +33,16 @@ enum rc
 importing_noted(struct tx *tx, bool *ret, struct err *err)
 {
     return db_exists(tx->conn, &noted, DB_NO_ARGS, ret, err);
+}
+
+enum rc
+importing_alone(struct tx *tx, bool *ret, struct err *err)
+{
+    bool any = false;
+    enum rc rc = db_exists(tx->conn, &others, DB_NO_ARGS, &any, err);
+
+    *ret = !any;
+    return rc;
 }
 
 enum rc

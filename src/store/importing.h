@@ -21,6 +21,12 @@ struct importing {
 /* Whether an import is noted. */
 MUST_CHECK enum rc importing_noted(struct tx *tx, bool *ret, struct err *err);
 
+/*
+ * Whether no other process is connected to the database, as far as it can tell: a node that serves
+ * it would take the bytes that come first for orphans.
+ */
+MUST_CHECK enum rc importing_alone(struct tx *tx, bool *ret, struct err *err);
+
 /* Takes note of one, at step 0. */
 MUST_CHECK enum rc importing_begin(struct tx *tx, const uint8_t export[SHA256_LEN],
                                    struct err *err);
