@@ -231,12 +231,13 @@ class Server:
     def openapi(self):
         """schema.Document of this server; asked for once."""
         if self._document is None:
-            answer = requests.get(self.base_url + "/openapi.json", timeout=REQUEST_SECONDS,
-                                  verify=self.verify)
-            if answer.status_code == 200:
-                content = answer.content
-            else:  # with --admin-listen it is elsewhere
-                content = run_binary("openapi").stdout.encode()
+            content = None
+            if self.base_url.startswith("http"):
+                answer = requests.get(self.base_url + "/openapi.json", timeout=REQUEST_SECONDS,
+                                      verify=self.verify)
+                content = answer.content if answer.status_code == 200 else None
+            # with --admin-listen it is elsewhere
+            content = content or run_binary("openapi").stdout.encode()
             self._document = schema.document(content)
         return self._document
 

@@ -21,12 +21,12 @@ import pytest
 
 import certificates
 from harness import BINARY, Server, data, run_binary, wait_for
-from hostile_cases import PROBE, get
+from hostile_cases import CASES, PROBE, get
 from hostile_wire import assert_healthy, converse, read_until_end, split_replies
 from test_h_early_refusal import CLIENTS, SIZE
 from test_h_hostile import (  # noqa: F401
-    answers as plain_answers, test_chunks, test_continue_comes_before_the_body, test_framing,
-    test_no_continue_for_a_body_that_is_refused, test_pipelined, test_pipelined_writes, uploader)
+    answers as plain_answers, look, test_continue_comes_before_the_body,
+    test_no_continue_for_a_body_that_is_refused, test_pipelined, test_pipelined_writes)
 from test_h_slow import SLOW_CONNECTIONS, slow_header, slow_second_header, slow_upload
 
 RELOADED = "reload: certificate and key are as their files are now"
@@ -196,7 +196,8 @@ def test_the_chain_is_shown(server_factory, folder):
     assert_healthy(server_factory(tls=certificates.make_chain(folder, "chain")))
 
 
-@pytest.mark.parametrize("client", ["curl", "requests", "node-fetch"])
+@pytest.mark.parametrize("client", ["curl", "requests", pytest.param(
+    "node-fetch", marks=pytest.mark.slow)])
 def test_an_early_refusal_is_seen(server_factory, pairs, tmp_path, client):
     """50 MiB are on the way when the 413 comes."""
     server = server_factory("--max-upload-request", "10MiB", tls=pairs[0])
@@ -220,6 +221,15 @@ def test_no_reply_to_what_breaks_off(server):
             raw.shutdown(socket.SHUT_WR)
         assert read_until_end(connection, 5) == (b"", True)
     assert_healthy(server)
+
+
+@pytest.mark.parametrize("name", [
+    name if i % 4 == 0 else pytest.param(name, marks=pytest.mark.slow)
+    for i, name in enumerate(CASES)])
+def test_framing(server, answers, name):
+    """Hostile bytes are answered as they are without TLS; each case is one of test_h_hostile.py."""
+    look(server, CASES[name], answers[name],
+         heads=(0,) if CASES[name].startswith(b"HEAD ") else ())
 
 
 # ---- which pairs it takes ----
@@ -407,7 +417,7 @@ def test_reloads_under_load(server_factory, placed, pairs, tmp_path):
     with ThreadPoolExecutor(4) as pool:
         clients = [pool.submit(connect) for _ in range(4)]
         try:
-            for turn in range(20):
+            for turn in range(10):
                 put(pairs[turn % 2], placed.cert, placed.key)
                 reload(server)
         finally:
