@@ -1,11 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-<<<<<<< HEAD
-"""What a balancer in front needs: Unix sockets, the client's address, time to turn elsewhere."""
-=======
 """
 What a proxy or a balancer in front needs: Unix sockets, the client's address, time to turn away.
 """
->>>>>>> b2f757e (deploy: nginx and HAProxy configurations, tested as shipped)
 import json
 import os
 import select
