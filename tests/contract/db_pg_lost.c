@@ -176,7 +176,7 @@ test_killed_under_a_cursor(void **state)
         n += !rc && row;
     }
     assert_int_equal(rc, RC_UNAVAILABLE);
-    assert_int_equal(n, PG_FETCH_ROWS);
+    assert_true(n == 0 || n == PG_FETCH_ROWS); /* as many as had come by then */
     db_cursor_free(&c);
     db_rollback(s->reader);
     assert_int_equal(rows(s, s->reader), 0);
