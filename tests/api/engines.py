@@ -48,10 +48,38 @@ class Place:
                                    os.environ["AWS_SECRET_ACCESS_KEY"])
 
     def remove(self):
-        if DATABASE:
-            _outside(f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)")
+        for name in (self.name, self.name + "_kept") if DATABASE else ():
+            _outside(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         if S3:
             self.store.clear(self.bucket, self.prefix + "/")
+
+    # ---- bytes ----
+
+    def _objects(self):
+        return self.store.keys(self.bucket, self.prefix + "/")
+
+    def blobs(self):
+        """The names of all blobs, half-written ones included."""
+        if S3:
+            found = self._objects() + self.store.uploads(self.bucket, self.prefix + "/")
+            return [one for one in found if one != self.prefix + "/dossier-store"]
+        return sorted(path for path in (self.data_dir / "blobs").rglob("*")
+                      if path.is_file() and path.name != "store-id")
+
+    def cut_blob(self, name, length):
+        """Only so many bytes are left of a blob."""
+        if S3:
+            self.store.put(self.bucket, name, self.store.get(self.bucket, name)[:length])
+        else:
+            os.truncate(name, length)
+
+    def lose_blob(self, name):
+        if S3:
+            self.store.delete(self.bucket, name)
+        else:
+            name.unlink()
+
+    # ---- rows ----
 
     @contextlib.contextmanager
     def rows(self):
@@ -65,6 +93,25 @@ class Place:
             with contextlib.closing(sqlite3.connect(path)) as connection, connection:
                 yield connection
 
+    def keep_rows(self):
+        """Remembers the database of a stopped server as it is, for put_back_rows()."""
+        if DATABASE:
+            _outside(f"DROP DATABASE IF EXISTS {self.name}_kept")
+            _outside(f"CREATE DATABASE {self.name}_kept TEMPLATE {self.name}")
+        else:
+            self.kept = (self.data_dir / "dossier.db").read_bytes()
+
+    def put_back_rows(self):
+        if DATABASE:
+            _outside(f"DROP DATABASE {self.name}")
+            _outside(f"CREATE DATABASE {self.name} TEMPLATE {self.name}_kept")
+        else:
+            for path in self.data_dir.glob("dossier.db*"):
+                path.unlink()
+            (self.data_dir / "dossier.db").write_bytes(self.kept)
+
+    # ---- both ----
+
     def contents(self):
         """All bytes kept here, as pieces of any size; also those of the database's rows."""
         for path in self.data_dir.rglob("*"):
@@ -72,7 +119,7 @@ class Place:
                 if path.is_file():
                     yield path.read_bytes()
         if S3:
-            for key in self.store.keys(self.bucket, self.prefix + "/"):
+            for key in self._objects():
                 yield self.store.get(self.bucket, key) or b""
         if DATABASE:
             with self.rows() as rows:
@@ -147,7 +194,7 @@ class _Answer:
     """Rows with bytes in them, as sqlite3 has it."""
 
     def __init__(self, cursor):
-        self.cursor = cursor
+        self.cursor, self.description = cursor, cursor.description
 
     def fetchone(self):
         row = self.cursor.fetchone()

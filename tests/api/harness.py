@@ -241,6 +241,10 @@ class Server:
             self._document = schema.document(content)
         return self._document
 
+    def rows(self):
+        """The rows of a stopped server, as somebody opens them who may: see engines.Place."""
+        return self.place.rows()
+
     def workspace(self, **options):
         return Workspace(self, **options)
 

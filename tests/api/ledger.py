@@ -27,6 +27,7 @@ from urllib.parse import quote, urlsplit
 
 import requests
 
+import engines
 from harness import at_once, parse_output, run_binary, wait_for
 
 CLIENTS = 8
@@ -360,13 +361,7 @@ class World:
     # ---- bytes on the disk ----
 
     def marks_on_disk(self):
-        found = set()
-        for folder, _, names in os.walk(self.server.data_dir):
-            for path in (os.path.join(folder, name) for name in names):
-                if os.path.isfile(path):
-                    with open(path, "rb") as file:
-                        found.update(MARK.findall(file.read()))
-        return found
+        return {mark for content in self.server.place.contents() for mark in MARK.findall(content)}
 
     def marks_due(self, now):
         """Of acknowledged deletes whose bytes must be gone at this time. Not of bytes that were
@@ -396,10 +391,12 @@ class World:
         at_once(CLIENTS, lambda i: self.clients[i].verify(sample))
         if full:
             self.await_sweep()
-            assert self.check()["in_flight"] == 0
+            in_flight = self.check()["in_flight"]
+            # elsewhere, bytes without a row may be another node's until they are old
+            assert in_flight == 0 or not engines.EMBEDDED
         at_once(CLIENTS, lambda i: self.clients[i].retry())
         self.verify_list()
-        if full:
+        if full and engines.EMBEDDED:
             for client in self.clients:
                 client.strays.clear()   # the sweep is behind them
             self.verify_effects()
@@ -455,18 +452,16 @@ class World:
 
     def verify_repair(self):
         """Instead of a restart: what a crash left without a row is removed, and nothing else is."""
-        blobs = self.blob_files()
+        blobs = self.server.place.blobs()
         assert blobs, "the bytes are not where this test looks for them"
-        for path in blobs:
+        for path in blobs if not engines.S3 else ():
             os.utime(path, (time.time() - 7200, time.time() - 7200))
-        self.check("--repair", "--orphan-age", "0s")
+        # what is in a bucket cannot be made older: for a minute it counts as under way
+        wait_for(lambda: self.check("--repair", "--orphan-age", "0s")["in_flight"] == 0, 120, 5)
         for client in self.clients:
             client.strays.clear()
         self.server.start()
         self.verify()
         wait_for(lambda: not self.marks_due(math.inf) & self.marks_on_disk(), 60)
         wanted = sum(d.content is not None for d in self.living()) + len(self.objects())
-        assert self.check()["blobs"] == wanted == len(self.blob_files())
-
-    def blob_files(self):
-        return [path for path in (self.server.data_dir / "blobs").rglob("*") if path.is_file()]
+        assert self.check()["blobs"] == wanted == len(self.server.place.blobs())

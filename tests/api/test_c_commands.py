@@ -249,9 +249,8 @@ def test_check_finds_missing_bytes(beside):
     api = beside.workspace().api()
     api.new_bytes(b"gone soon")
     assert beside.run("check")["ok"] is True
-    for path in (beside.data_dir / "blobs" / "objects").rglob("*"):
-        if path.is_file():
-            path.unlink()
+    for blob in beside.place.blobs():
+        beside.place.lose_blob(blob)
     done = run_binary("check", "--data", beside.data_dir)
     assert done.returncode == 1
     report = json.loads(done.stdout)
@@ -287,6 +286,7 @@ def same(server, key, contents):
         assert requests.get(url, timeout=30).content == content
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("running", [True, False])
 def test_backup_and_restore(beside, running):
     key, contents = filled(beside)
@@ -313,6 +313,7 @@ def test_backup_and_restore(beside, running):
         copy.remove()
 
 
+@pytest.mark.embedded
 def test_a_backup_is_brought_up_to_date(beside):
     key, contents = filled(beside, 3)
     target = beside.home / "backup"
@@ -325,6 +326,7 @@ def test_a_backup_is_brought_up_to_date(beside):
     assert len(copied) == 3
 
 
+@pytest.mark.embedded
 @pytest.mark.concurrent
 def test_backup_beside_deletes(beside):
     workspace = beside.workspace()
@@ -354,6 +356,7 @@ def test_backup_beside_deletes(beside):
         thread.join()
 
 
+@pytest.mark.embedded
 def test_restore_refuses(beside):
     key, _ = filled(beside, 3)
     target = beside.home / "backup"
@@ -376,6 +379,7 @@ def test_restore_refuses(beside):
         server.remove()
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("change, said", [
     (lambda m: "{", "damaged"), (lambda m: "", "damaged"), (lambda m: "[1]", "format"),
     (lambda m: json.dumps({**m, "format": m["format"] + 1}), "newer"),
@@ -397,6 +401,7 @@ def test_restore_believes_a_manifest_only_when_it_is_right(beside, change, said)
     assert last.run("restore", target) == made
 
 
+@pytest.mark.embedded
 def test_backup_refuses_a_directory_of_something_else(beside):
     (beside.home / "mine").mkdir()
     (beside.home / "mine" / "letter.txt").write_text("dear")
@@ -404,6 +409,7 @@ def test_backup_refuses_a_directory_of_something_else(beside):
     assert (beside.home / "mine" / "letter.txt").read_text() == "dear"
 
 
+@pytest.mark.embedded
 def test_backup_into_a_relative_directory(beside):
     done = run_binary("backup", "here", "--data", beside.data_dir, cwd=beside.home)
     assert done.returncode == 0, done.stderr
@@ -470,6 +476,7 @@ def test_a_mistyped_directory_is_not_made(alone):
     assert not alone.data_dir.exists()
 
 
+@pytest.mark.embedded
 def test_a_directory_behind_a_link(alone):
     real = alone.data_dir.parent / "elsewhere"
     real.mkdir(mode=0o700)
@@ -479,6 +486,7 @@ def test_a_directory_behind_a_link(alone):
     assert alone.run("check")["ok"]
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("left", [None, b""])
 def test_a_lost_database_is_not_made_anew(beside, left):
     """Else the sweep would take all bytes: no row names them any more."""
@@ -505,6 +513,7 @@ def test_the_secret_of_another_database_is_refused(alone):
     assert alone.run("check")["ok"] is True
 
 
+@pytest.mark.embedded
 def test_newer_schema_is_not_touched(alone):
     alone.run("migrate")
     path = alone.data_dir / "dossier.db"
@@ -518,6 +527,7 @@ def test_newer_schema_is_not_touched(alone):
     assert path.read_bytes() == before
 
 
+@pytest.mark.embedded
 def test_a_database_that_is_none(alone):
     alone.run("migrate")
     (alone.data_dir / "dossier.db").write_bytes(b"not a database, by any means" * 100)

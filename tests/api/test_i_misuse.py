@@ -296,7 +296,8 @@ def after_503(server):
     one.done(lambda: one.send(body=body), 201)
 
 
-FAILURES = [after_400, after_403, after_404, after_409, after_413, after_429, after_500, after_503]
+FAILURES = [after_400, after_403, after_404, after_409, after_413, after_429,
+            pytest.param(after_500, marks=pytest.mark.embedded), after_503]
 
 
 @pytest.mark.parametrize("failure", FAILURES, ids=lambda one: one.__name__)

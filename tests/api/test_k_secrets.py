@@ -10,6 +10,7 @@ import secrets
 import pytest
 import requests
 
+import engines
 from harness import CommandFailed, Server, data, refused, wait_for
 
 WINDOW, STEP = 14, 7    # so much of a secret is looked for, beginning at each so many characters
@@ -48,10 +49,17 @@ def talkative():
     server.remove()
 
 
+def copies(server, tmp_path):
+    """What holds its rows and bytes besides its own directory."""
+    if engines.EMBEDDED:
+        server.run("backup", tmp_path / "backup")
+        return files(tmp_path / "backup")
+    return {"engines": b"".join(server.place.contents())}
+
+
 def said(server, workspace, api, tmp_path):
     """All that the server has written or tells, but the answers in which a secret is given out."""
-    server.run("backup", tmp_path / "backup")
-    texts = files(server.data_dir, tmp_path / "backup", server.log_path)
+    texts = {**files(server.data_dir, server.log_path), **copies(server, tmp_path)}
     for path in ("/metrics", "/healthz", "/readyz", "/openapi.json", "/v1/audit-logs?per_page=200",
                  "/v1/usage", "/v1/api-keys", "/v1/documents?per_page=100"):
         texts[path] = api.get(path).content
@@ -125,7 +133,7 @@ def test_secrets_are_written_nowhere(talkative, tmp_path):
     with pytest.raises(CommandFailed):
         talkative.run("key", "create", "--workspace", workspace.id, "--permissions", "no:such")
     texts = said(talkative, workspace, api, tmp_path)
-    assert len(texts) > 20 and b"signed.upload" in texts[str(talkative.log_path)]
+    assert len(texts) > 15 and b"signed.upload" in texts[str(talkative.log_path)]
     assert [leak for name, secret in found.items() for leak in leaks(texts, name, secret)] == []
     assert talkative.stop() == 0
     texts = files(talkative.home)
@@ -184,9 +192,9 @@ def delete_two(server):
 
 def test_nothing_of_deleted_documents_is_left_behind_a_stop(talkative, tmp_path):
     marks = delete_two(talkative)
-    talkative.run("backup", tmp_path / "backup")
+    texts = copies(talkative, tmp_path)
     assert talkative.stop() == 0
-    texts = files(talkative.home, tmp_path / "backup")
+    texts.update(files(talkative.home))
     assert [leak for kind, text in marks for leak in leaks(texts, kind, text)] == []
 
 

@@ -80,11 +80,6 @@ def told(answer, status):
     return answer
 
 
-def blob_files(server):
-    """Every file below the directory of bytes, half-written ones included."""
-    return sorted(str(path) for path in (server.data_dir / "blobs").rglob("*") if path.is_file())
-
-
 @pytest.fixture
 def uploader(workspace):
     return Api(workspace.server, workspace.key(), header="X-API-Key")
@@ -103,11 +98,11 @@ def unchanged(lone):
     """Afterwards the server holds what it held: no row, no byte, no file."""
     server, api = lone
     upload(api, b"kept")
-    before, files = usage(api), blob_files(server)
+    before, files = usage(api), server.place.blobs()
     assert before["documents"] == 1 and files
     yield
     assert (usage(api), total(api)) == (before, 1)
-    wait_for(lambda: blob_files(server) == files)
+    wait_for(lambda: server.place.blobs() == files)
     assert [line["action"] for line in api.audit(resource_type="documents")] == ["create"]
 
 
@@ -449,10 +444,10 @@ def test_quota(server_factory):
     server = server_factory()
     api = server.workspace(quota_bytes=1000).api()
     upload(api, b"x" * 900)
-    before, files = usage(api), blob_files(server)
+    before, files = usage(api), server.place.blobs()
     told(send(api, form(part(b"a" * 50), part(b"b" * 51))), 413)
     assert usage(api) == before
-    wait_for(lambda: blob_files(server) == files)
+    wait_for(lambda: server.place.blobs() == files)
     assert len(upload(api, b"a" * 50, b"b" * 50)) == 2
     told(send(api, WHOLE), 413)
     assert len(upload(api, b"")) == 1
@@ -472,14 +467,14 @@ def test_replay_with_another_boundary(server_factory):
     key = {"Idempotency-Key": unique("key")}
     parts = part(b"one", filename="1.txt"), part(b"two" * 30000, filename="2.bin")
     first = send(api, form(*parts), **key)
-    files = blob_files(server)
+    files = server.place.blobs()
     assert first.status_code == 200 and "Idempotent-Replayed" not in first.headers
     body = form(*parts).replace(BOUNDARY.encode(), b"another")
     replayed(first, send(api, body, "multipart/form-data; boundary=another", **key))
     replayed(first, send(api, iter([form(*parts)]), **key))
     replayed(first, send(api, form(part(b"ignored", name="other"), *parts), **key))
     assert total(api) == 2
-    wait_for(lambda: blob_files(server) == files)
+    wait_for(lambda: server.place.blobs() == files)
     assert len(api.audit(resource_type="documents")) == 2
 
 
@@ -528,7 +523,7 @@ def test_one_key_many_uploads(server_factory):
     assert sum("Idempotent-Replayed" not in answer.headers for answer in answers) == 1
     api = workspace.api()
     assert total(api) == 2
-    wait_for(lambda: len(blob_files(server)) == 2)
+    wait_for(lambda: len(server.place.blobs()) == 2)
 
 
 # ---- on the wire ----
@@ -597,6 +592,7 @@ def nameless_files(server):
     return found
 
 
+@pytest.mark.embedded
 @pytest.mark.usefixtures("unchanged")
 def test_broken_off_upload_leaves_nothing(lone):
     server, api = lone

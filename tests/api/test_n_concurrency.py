@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+import engines
 from harness import PERMISSIONS, at_once, data, unique
 
 pytestmark = pytest.mark.concurrent
@@ -171,15 +172,18 @@ def test_delete_against_link_and_download(server_factory, query):
         def download(path=url):
             try:
                 return "download", Plain(server, key).ask("GET", path)
-            except http.client.IncompleteRead as broken:
-                raise AssertionError("a short 200") from broken
+            except http.client.IncompleteRead:
+                # an open file outlives its name, an object in a bucket does not
+                assert engines.S3, "a short 200"
+                return "cut", (0, b"")
 
         def delete(path=path):
             return "delete", Plain(server, key).ask("DELETE", path + query)
 
         results = in_threads([lambda: link(0), download, lambda: link(1), delete, download,
                               lambda: link(1), delete, download])
-        statuses = {"link": {200, 201, 404}, "download": {200, 404}, "delete": {204, 404}}
+        statuses = {"link": {200, 201, 404}, "download": {200, 404}, "cut": {0},
+                    "delete": {204, 404}}
         for kind, (status, body) in results:
             assert status in statuses[kind], (kind, status, body[:200])
             assert kind != "download" or status != 200 or body == content

@@ -22,6 +22,7 @@ from quick import Quick
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bed import postgres, redis  # noqa: E402
 
+pytestmark = pytest.mark.embedded       # it brings the engines that it needs
 DAY = 86400
 KEPT = ("--appendonly", "yes", "--appendfsync", "always")   # nothing is forgotten by a kill
 PASSWORD = "s3cr3t/p@ss"

@@ -105,6 +105,7 @@ def lent(server):
     return [path.name for path in server.data_dir.glob("snapshot-*")]
 
 
+@pytest.mark.embedded
 def test_a_backup_goes_anywhere_and_belongs_to_who_asked(server_factory, tmp_path):
     server = server_factory()
     whole_round(server)
@@ -122,6 +123,7 @@ def test_a_backup_goes_anywhere_and_belongs_to_who_asked(server_factory, tmp_pat
         copy.remove()
 
 
+@pytest.mark.embedded
 def test_a_backup_that_fails_leaves_nothing_in_the_directory(server_factory, tmp_path):
     server = server_factory()
     done = run_binary("backup", tmp_path / "no" / "such" / "parent", "--data", server.data_dir)
@@ -141,6 +143,7 @@ def test_what_a_killed_backup_left_is_removed_at_the_next_start(server_factory):
     assert lent(server) == []
 
 
+@pytest.mark.embedded
 def test_commands_are_not_confined(tmp_path):
     """They write where they are told to, without a server."""
     alone = Server()

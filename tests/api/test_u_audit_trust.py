@@ -17,6 +17,7 @@ import uuid
 
 import pytest
 
+import engines
 from harness import ROOT, data, run_binary, parse_output, unique
 
 LINES = 1000
@@ -25,15 +26,9 @@ TEXTS = ["action", "resource_type", "resource_id", "request_id", "address", "det
 TRIGGERS = "SELECT name FROM sqlite_master WHERE type = 'trigger'"
 
 
-@contextlib.contextmanager
-def database(server):
-    """The stopped server's database, as somebody with a shell on the machine opens it."""
-    with contextlib.closing(sqlite3.connect(server.data_dir / "dossier.db")) as db, db:
-        yield db
-
-
 def disarm(db):
-    for (name,) in db.execute(TRIGGERS).fetchall():
+    """PostgreSQL has none: see the schema."""
+    for (name,) in [] if engines.DATABASE else db.execute(TRIGGERS).fetchall():
         db.execute(f"DROP TRIGGER {name}")
 
 
@@ -58,14 +53,28 @@ def trail(server_factory):
     api = workspace.api()
     for at in range(0, LINES, 250):
         api.post("/v1/entities/batch", json=entities(250), expect=200)
-        head = server.run("audit", "head")["heads"][0]
-        assert at < head["lines"] <= at + 255
+        heads = server.run("audit", "head")["heads"]
+        assert at < sum(head["lines"] for head in heads) <= at + 255
     assert server.stop() == 0
     return server
 
 
+class Chain:
+    """One chain of audit lines in the database: there are several with PostgreSQL."""
+
+    def __init__(self, db, rng):
+        self.db = db
+        found = db.execute("SELECT chain, lines FROM audit_chain WHERE lines > 200").fetchall()
+        self.number, self.lines = rng.choice(found)
+
+    def execute(self, text, parameters=()):
+        """`{}` in the text: that a row is of this chain."""
+        return self.db.execute(text.format(f"chain = {self.number}"), parameters)
+
+
 # ---- what is refused ----
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("sql", [
     "UPDATE audit SET action = 'delete' WHERE seq = 5", "UPDATE audit SET hash = randomblob(32)",
     "DELETE FROM audit WHERE seq = 5", "DELETE FROM audit", "UPDATE audit SET seq = seq + 5000",
@@ -74,63 +83,65 @@ def test_the_database_refuses(server_factory, sql):
     server = server_factory()
     server.workspace().api().post("/v1/entities/batch", json=entities(10), expect=200)
     assert server.stop() == 0
-    with database(server) as db, pytest.raises(sqlite3.IntegrityError):
+    with server.rows() as db, pytest.raises(sqlite3.IntegrityError):
         db.execute(sql)
     assert verify(server)[0] == 0
 
 
 # ---- what is found ----
 
-def flip(rng, db):
+def flip(rng, chain):
     """One bit of one text or of one of the binary columns."""
-    seq, column = rng.randrange(1, LINES), rng.choice(TEXTS + ["id", "hash"])
-    (value,) = db.execute(f"SELECT {column} FROM audit WHERE seq = ?", [seq]).fetchone()
+    seq, column = rng.randrange(1, chain.lines), rng.choice(TEXTS + ["id", "hash"])
+    (value,) = chain.execute(f"SELECT {column} FROM audit WHERE {{}} AND seq = ?", [seq]).fetchone()
     content = bytearray(value.encode() if isinstance(value, str) else value or b"x")
     content[rng.randrange(len(content))] ^= 1 << rng.randrange(7)
     new = content.decode(errors="replace") if not isinstance(value, bytes) else bytes(content)
-    db.execute(f"UPDATE audit SET {column} = ? WHERE seq = ?", [new, seq])
+    if isinstance(new, str):
+        new = new.replace("\0", "0")    # which PostgreSQL refuses
+    chain.execute(f"UPDATE audit SET {column} = ? WHERE {{}} AND seq = ?", [new, seq])
 
 
-def drop(rng, db):
-    seq = rng.randrange(1, LINES)
-    db.execute("DELETE FROM audit WHERE seq = ?", [seq])
+def drop(rng, chain):
+    seq = rng.randrange(1, chain.lines)
+    chain.execute("DELETE FROM audit WHERE {} AND seq = ?", [seq])
     if rng.random() < 0.5:
-        close_gap(db, seq)
+        move(chain, seq + 1, -1)
 
 
-def close_gap(db, seq):
-    db.execute("UPDATE audit SET seq = seq + 100000 WHERE seq > ?", [seq])
-    db.execute("UPDATE audit SET seq = seq - 100001 WHERE seq > 100000")
+def move(chain, first, by):
+    """Another number for each line from `first` on; none has two meanwhile."""
+    chain.execute("UPDATE audit SET seq = seq + 100000 WHERE {} AND seq >= ?", [first])
+    chain.execute("UPDATE audit SET seq = seq - ? WHERE {} AND seq >= 100000", [100000 - by])
 
 
-def swap(rng, db):
-    one, other = rng.sample(range(1, LINES), 2)
+def swap(rng, chain):
+    one, other = rng.sample(range(1, chain.lines), 2)
     for a, b in ((-1, one), (one, other), (other, -1)):
-        db.execute("UPDATE audit SET seq = ? WHERE seq = ?", [a, b])
+        chain.execute("UPDATE audit SET seq = ? WHERE {} AND seq = ?", [a, b])
 
 
-def insert(rng, db):
-    at, other = rng.randrange(1, LINES), rng.randrange(1, LINES)
-    db.execute("UPDATE audit SET seq = seq + 100000 WHERE seq >= ?", [at])
-    db.execute("UPDATE audit SET seq = seq - 99999 WHERE seq >= 100000")
-    other += other >= at
-    row = list(db.execute("SELECT * FROM audit WHERE seq = ?", [other]).fetchone())
-    names = [column[1] for column in db.execute("PRAGMA table_info(audit)")]
+def insert(rng, chain):
+    at, other = rng.randrange(1, chain.lines), rng.randrange(1, chain.lines)
+    move(chain, at, 1)
+    found = chain.execute("SELECT * FROM audit WHERE {} AND seq = ?", [other + (other >= at)])
+    names, row = [column[0] for column in found.description], list(found.fetchone())
     row[names.index("id")], row[names.index("seq")] = rng.randbytes(16), at
-    db.execute(f"INSERT INTO audit VALUES ({','.join('?' * len(row))})", row)
+    chain.execute(f"INSERT INTO audit VALUES ({','.join('?' * len(row))})", row)
 
 
-def cut(rng, db):
-    db.execute("DELETE FROM audit WHERE seq > ?", [LINES - rng.randrange(0, LINES)])
+def cut(rng, chain):
+    chain.execute("DELETE FROM audit WHERE {} AND seq > ?",
+                  [chain.lines - rng.randrange(0, chain.lines) - 1])
 
 
-def cut_and_say_so(rng, db):
+def cut_and_say_so(rng, chain):
     """The state of the chain is made to fit, and heads of what is gone are gone too."""
-    left = LINES - rng.randrange(0, LINES - 1)
-    db.execute("DELETE FROM audit WHERE seq > ?", [left])
-    db.execute("DELETE FROM audit_head WHERE lines > ?", [left])
-    db.execute("UPDATE audit_chain SET lines = ?, head = (SELECT hash FROM audit WHERE seq = ?)",
-               [left, left])
+    left = chain.lines - rng.randrange(1, chain.lines)
+    chain.execute("DELETE FROM audit WHERE {} AND seq > ?", [left])
+    chain.execute("DELETE FROM audit_head WHERE {} AND lines > ?", [left])
+    (last,) = chain.execute("SELECT hash FROM audit WHERE {} AND seq = ?", [left]).fetchone()
+    chain.execute("UPDATE audit_chain SET lines = ?, head = ? WHERE {}", [left, last])
 
 
 def line_hash(before, row):
@@ -148,21 +159,17 @@ def line_hash(before, row):
 MEMBERS = "id, action, resource_type, resource_id, key_id, user_id, request_id, address, details"
 
 
-def rewrite(rng, db):
+def rewrite(rng, chain):
     """A line is changed and every hash behind it made right, which takes no secret."""
-    at = rng.randrange(1, LINES)
-    db.execute("UPDATE audit SET resource_id = 'other' WHERE seq = ?", [at])
-    rechain(db)
-    db.execute("DELETE FROM audit_head")
-
-
-def rechain(db):
+    at = rng.randrange(1, chain.lines)
+    chain.execute("UPDATE audit SET resource_id = 'other' WHERE {} AND seq = ?", [at])
     before = bytes(32)
-    rows = db.execute(f"SELECT {MEMBERS}, seq FROM audit ORDER BY seq").fetchall()
+    rows = chain.execute(f"SELECT {MEMBERS}, seq FROM audit WHERE {{}} ORDER BY seq").fetchall()
     for *members, seq in rows:
         before = line_hash(before, members)
-        db.execute("UPDATE audit SET hash = ? WHERE seq = ?", [before, seq])
-    db.execute("UPDATE audit_chain SET head = ?, lines = ?", [before, len(rows)])
+        chain.execute("UPDATE audit SET hash = ? WHERE {} AND seq = ?", [before, seq])
+    chain.execute("UPDATE audit_chain SET head = ?, lines = ? WHERE {}", [before, len(rows)])
+    chain.execute("DELETE FROM audit_head WHERE {}")
 
 
 KINDS = [flip, drop, swap, insert, cut, cut_and_say_so, rewrite]
@@ -172,30 +179,29 @@ KINDS = [flip, drop, swap, insert, cut, cut_and_say_so, rewrite]
 def test_every_attack_is_found(trail):
     seed = random.SystemRandom().randrange(2**32)
     rng = random.Random(seed)
-    path = trail.data_dir / "dossier.db"
-    whole = path.read_bytes()
-    with database(trail) as db:
-        rows = db.execute(f"SELECT {MEMBERS}, hash FROM audit ORDER BY seq").fetchall()
-    assert len(rows) >= LINES and line_hash(bytes(32), rows[0][:-1]) == rows[0][-1]
+    with trail.rows() as db:
+        rows = Chain(db, rng).execute(
+            f"SELECT {MEMBERS}, hash FROM audit WHERE {{}} ORDER BY seq").fetchall()
+    assert line_hash(bytes(32), rows[0][:-1]) == rows[0][-1]
     assert verify(trail)[0] == 0
+    trail.place.keep_rows()
     for i in range(ATTACKS):
         kind = KINDS[i % len(KINDS)]
-        with database(trail) as db:
+        with trail.rows() as db:
             disarm(db)
-            kind(rng, db)
+            kind(rng, Chain(db, rng))
         status, report = verify(trail)
         assert status == 1 and report["intact"] is False and report["fault"], \
             f"{kind.__name__}, seed {seed}, attack {i}"
-        for beside in trail.data_dir.glob("dossier.db*"):
-            beside.unlink()
-        path.write_bytes(whole)
+        trail.place.put_back_rows()
     assert verify(trail)[0] == 0
 
 
 def test_what_is_written_later_mends_nothing(trail):
-    with database(trail) as db:
+    rng = random.Random(1)
+    with trail.rows() as db:
         disarm(db)
-        cut_and_say_so(random.Random(1), db)
+        cut_and_say_so(rng, Chain(db, rng))
     trail.start()
     document = trail.workspace().api().new_document()
     assert document["id"]
@@ -207,17 +213,29 @@ def test_what_is_written_later_mends_nothing(trail):
 
 # ---- heads ----
 
+def claim_of(head):
+    """As commands take it."""
+    chain = f"{head['chain']}/" if head.get("chain") else ""
+    return f"{chain}{head['lines']}:{head['hash']}"
+
+
+def statement_of(head):
+    """What is signed."""
+    chain = head.get("chain")
+    beginning = f"dossier audit head {2 if chain else 1}\n{head['workspace']}\n"
+    return beginning + (f"{chain}\n" if chain else "") + \
+        f"{head['lines']}\n{head['hash']}\n{head['signed_at']}\n"
+
+
 def test_a_head_can_be_checked_by_anybody(server, tmp_path):
     workspace = server.workspace()
     shown = server.run("audit", "head", "--workspace", workspace.id)
-    head = shown["heads"][0]
+    [head] = [head for head in shown["heads"] if head["lines"]]
     assert head["workspace"] == workspace.id and head["lines"] == 1
     key = bytes.fromhex("302a300506032b6570032100" + shown["public_key"])    # RFC 8410
     (tmp_path / "key").write_bytes(key)
     (tmp_path / "signature").write_bytes(bytes.fromhex(head["signature"]))
-    statement = (f"dossier audit head 1\n{workspace.id}\n{head['lines']}\n{head['hash']}\n"
-                 f"{head['signed_at']}\n")
-    for text, status in ((statement, 0), (statement.replace("\n1\n", "\n2\n"), 1)):
+    for text, status in ((statement_of(head), 0), (statement_of({**head, "lines": 2}), 1)):
         (tmp_path / "statement").write_text(text)
         done = subprocess.run(
             ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", "key", "-keyform", "DER",
@@ -232,22 +250,25 @@ def test_an_old_copy_of_everything_is_told_by_a_head(server_factory):
     workspace = server.workspace()
     api = workspace.api()
     api.new_document()
+    before = server.run("audit", "head")["heads"]
     assert server.stop() == 0
     old = server.home / "old"
     shutil.copytree(server.data_dir, old)
+    server.place.keep_rows()
     server.start()
     api.new_document()
-    head = server.run("audit", "head")["heads"][0]
-    claim = ["--workspace", workspace.id, "--head", f"{head['lines']}:{head['hash']}"]
+    [head] = [head for head in server.run("audit", "head")["heads"] if head not in before]
+    claim = ["--workspace", workspace.id, "--head", claim_of(head)]
     api.new_document()
     assert server.stop() == 0
     assert verify(server, *claim)[0] == 0
     shutil.rmtree(server.data_dir)
     shutil.copytree(old, server.data_dir)
+    server.place.put_back_rows()
     assert verify(server)[0] == 0
-    assert verify(server, *claim) == (1, {
-        "workspace": workspace.id, "lines": 3, "heads": 1, "intact": False, "fault": "head",
-        "broken_at": verify(server, *claim)[1]["broken_at"]})
+    status, report = verify(server, *claim)
+    assert status == 1
+    assert report.items() >= {"workspace": workspace.id, "intact": False, "fault": "head"}.items()
 
 
 @pytest.mark.parametrize("options", [
@@ -266,11 +287,11 @@ def test_heads_are_signed_and_logged_at_the_stop(server_factory):
     server = server_factory()
     workspace = server.workspace()
     assert server.stop() == 0
-    with database(server) as db:
-        lines, hash_, signature = db.execute("SELECT lines, hash, signature FROM audit_head") \
-            .fetchone()
-    assert f"audit head {workspace.id} {lines}:{hash_.hex()} signature {signature.hex()}" \
-        in server.log()
+    with server.rows() as db:
+        [(chain, lines, hash_, signature)] = db.execute(
+            "SELECT chain, lines, hash, signature FROM audit_head").fetchall()
+    head = claim_of({"chain": chain, "lines": lines, "hash": hash_.hex()})
+    assert f"audit head {workspace.id} {head} signature {signature.hex()}" in server.log()
     server.start()
     assert server.stop() == 0
     assert server.log().count("audit head") == 1, "nothing was added, so nothing is signed"
@@ -278,6 +299,7 @@ def test_heads_are_signed_and_logged_at_the_stop(server_factory):
 
 # ---- a trail from before seals ----
 
+@pytest.mark.embedded
 def test_migration_seals_what_is_there(server_factory):
     """A directory of schema 1, whose chain is whole, and one whose chain is not."""
     server = server_factory()
@@ -293,7 +315,7 @@ def test_migration_seals_what_is_there(server_factory):
     assert made["from"] == 1 and made["to"] > 1
     status, report = verify(server)
     assert status == 0 and report["lines"] == 5
-    with database(server) as db:
+    with server.rows() as db:
         assert [seq for (seq,) in db.execute("SELECT seq FROM audit ORDER BY id")] == \
             [3, 4, 5, 6, 7], "two had been removed before"
     server.start()

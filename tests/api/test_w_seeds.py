@@ -643,6 +643,7 @@ def test_errors_of_upload(server_factory, tmp_path):
 TRY_AGAIN = {"detail": "Failed to upload documents. Please try again later."}
 
 
+@pytest.mark.embedded
 def test_upload_into_a_broken_store(demo):
     """500, also for root: a directory that the server holds open is no more."""
     (demo.server.data_dir / "blobs" / "objects").rmdir()
@@ -658,6 +659,7 @@ def test_upload_into_a_broken_store(demo):
     assert demo.api.get(url).content == PDF
 
 
+@pytest.mark.embedded
 def test_upload_without_a_free_file_descriptor(demo):
     """503 and when to come again; afterwards all is well."""
     upload(demo.api, expect=200)

@@ -23,6 +23,8 @@ import schema1
 from harness import Server, at_once, data, requests, run_binary
 from ledger import World, record_id
 
+pytestmark = pytest.mark.embedded
+
 
 @pytest.fixture
 def alone():

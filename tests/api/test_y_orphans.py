@@ -141,11 +141,13 @@ def kill_uploads(server, kills):
     return swept
 
 
+@pytest.mark.embedded
 @pytest.mark.timeout(300)
 def test_kills_in_the_middle_of_uploads(server_factory):
     assert kill_uploads(server_factory(), 3) >= 1, "not even the temporary file was swept"
 
 
+@pytest.mark.embedded
 @pytest.mark.slow
 @pytest.mark.timeout(max(900, 20 * KILLS))
 def test_many_kills_in_the_middle_of_uploads(server_factory, capsys):
