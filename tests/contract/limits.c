@@ -162,11 +162,12 @@ static const struct {
     int64_t total, alone, alone_since_ms, unsaved;
     int64_t used;
 } told[] = {
-    {NAME, 0, 0, 0, 0, 100},             /* makes it */
-    {NAME, 3, 3, TO_COME, 0, 103},       /* known: what it has more */
-    {NAME, 3, 3, TO_COME, 3, 103},       /* told again */
-    {NAME, 5, 5, LONG_AGO, 1, 105},      /* and more */
-    {NAME, 4, 4, TO_COME, 4, 105},       /* overtaken by the one before */
+    {NAME, 0, 0, 0, 0, 100},        /* makes it */
+    {NAME, 3, 3, TO_COME, 0, 103},  /* known: what it has more */
+    {NAME, 3, 3, TO_COME, 3, 103},  /* told again */
+    {NAME, 5, 5, LONG_AGO, 1, 105}, /* and more */
+    {NAME, 4, 4, TO_COME, 4, 105},  /* overtaken by the one before */
+    {NAME, 5, 5, TO_COME, 1, 105},
     {OTHER_NAME, 9, 7, TO_COME, 2, 112}, /* new to an older counter */
     {OTHER_NAME, 9, 7, TO_COME, 2, 112},
     {OTHER_NAME, 10, 8, LONG_AGO, 3, 113},

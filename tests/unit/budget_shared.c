@@ -229,6 +229,31 @@ test_away_and_back(void **state)
     assert_int_equal(metric(b, METRIC_LIMITS_FALLBACKS), 7);
 }
 
+static void
+draw_on_first(void *arg)
+{
+    draw_times(arg, 0, 1);
+}
+
+/* What is counted alone in the last moment is told before the next draw. */
+static void
+test_counted_while_told(void **state)
+{
+    SCOPED(bench) b = bench_new(0, 100);
+
+    (void)state;
+    draw_times(b, 0, 1);
+    b->mem->down = true;
+    draw_times(b, 0, 1);
+    b->mem->down = false;
+    b->mem->meanwhile = draw_on_first;
+    b->mem->arg = b;
+    budgets_keep_shared(b->nodes[0]);
+    assert_int_equal(used(b), 2);
+    draw_times(b, 0, 1);
+    assert_int_equal(b->st.remaining, 96);
+}
+
 /* A node counts alone up to the limit, and no further. */
 static void
 test_limit_when_away(void **state)
@@ -244,6 +269,21 @@ test_limit_when_away(void **state)
     keep_all(b);
     EXPECT(RC_RATE_LIMITED, draw(b, 1));
     assert_int_equal(used(b), 10);
+}
+
+/* The same for the minute, of which it knows what all have drawn. */
+static void
+test_minute_when_away(void **state)
+{
+    SCOPED(bench) b = bench_new(10, 100);
+
+    (void)state;
+    draw_times(b, 1, 4);
+    draw_times(b, 0, 2);
+    b->mem->down = true;
+    draw_times(b, 0, 4);
+    EXPECT(RC_RATE_LIMITED, draw(b, 0));
+    assert_int_equal(b->st.limit, 10);
 }
 
 /* Drawn there, and the answer lost on its way: counted once. */
@@ -318,6 +358,22 @@ test_forgotten(void **state)
     b->mem->down = false;
     keep_all(b);
     assert_int_equal(used(b), 20);
+}
+
+/* The same, and who draws next has not drawn on this day: the database knows. */
+static void
+test_forgotten_on_a_new_day(void **state)
+{
+    SCOPED(bench) b = bench_new(0, 100);
+
+    (void)state;
+    draw_times(b, 0, 5);
+    b->mem->now_ms += DAY_MS;
+    draw_times(b, 1, 7);
+    save(b, 1);
+    b->mem->n = 0;
+    draw_times(b, 0, 1);
+    assert_int_equal(b->st.remaining, 92);
 }
 
 /* Away, and without memory when it is back: what is saved is in the seed of who comes first. */
@@ -516,10 +572,13 @@ main(void)
         cmocka_unit_test(test_minute),
         cmocka_unit_test(test_unmetered),
         cmocka_unit_test(test_away_and_back),
+        cmocka_unit_test(test_counted_while_told),
         cmocka_unit_test(test_limit_when_away),
+        cmocka_unit_test(test_minute_when_away),
         cmocka_unit_test(test_no_answer),
         cmocka_unit_test(test_minute_back),
         cmocka_unit_test(test_forgotten),
+        cmocka_unit_test(test_forgotten_on_a_new_day),
         cmocka_unit_test(test_away_and_forgotten),
         cmocka_unit_test(test_newcomers),
         cmocka_unit_test(test_unwelcome),

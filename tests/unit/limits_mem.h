@@ -29,11 +29,13 @@ struct limits_mem {
     struct limits limits;
     pthread_mutex_t lock;
     int64_t now_ms;
-    bool down;       /* nothing is done */
-    bool mute;       /* all is done and nothing answered */
-    enum rc connect; /* what a connection gives, when up */
-    bool shallow;    /* what is added is counted as a call only */
-    int draws, adds; /* calls */
+    bool down;                    /* nothing is done */
+    bool mute;                    /* all is done and nothing answered */
+    enum rc connect;              /* what a connection gives, when up */
+    bool shallow;                 /* what is added is counted as a call only */
+    int draws, adds;              /* calls */
+    void (*meanwhile)(void *arg); /* called once, while something is added; NULL: nothing */
+    void *arg;
     struct mem_counter counters[MEM_COUNTERS];
     size_t n;
 };
@@ -197,9 +199,13 @@ limits_mem_add(struct limits *l, const struct limits_count *c, int64_t *ret_born
                struct err *err)
 {
     struct limits_mem *m = limits_mem_of(l);
+    void (*meanwhile)(void *) = m->meanwhile;
     int64_t born_ms = 1;
     enum rc rc;
 
+    m->meanwhile = NULL;
+    if (meanwhile)
+        meanwhile(m->arg);
     pthread_mutex_lock(&m->lock);
     m->adds++;
     if (!m->down && !m->shallow)
