@@ -50,7 +50,7 @@ def cluster(database):
     database.sql(f"CREATE DATABASE {name} OWNER {postgres.OWNER}")
 
     def start(count, *options, limits=None):
-        env = {"DOSSIER_DATABASE": database.url_of(name)}
+        env = {"DOSSIER_DATABASE": database.url_of(name), "DOSSIER_BLOBS": "fs"}
         if limits:
             env["DOSSIER_LIMITS"] = limits
         for i in range(count):

@@ -199,15 +199,18 @@ limits_mem_add(struct limits *l, const struct limits_count *c, int64_t *ret_born
                struct err *err)
 {
     struct limits_mem *m = limits_mem_of(l);
-    void (*meanwhile)(void *) = m->meanwhile;
+    void (*meanwhile)(void *);
     int64_t born_ms = 1;
     enum rc rc;
 
+    pthread_mutex_lock(&m->lock);
+    meanwhile = m->meanwhile;
     m->meanwhile = NULL;
+    m->adds++;
+    pthread_mutex_unlock(&m->lock);
     if (meanwhile)
         meanwhile(m->arg);
     pthread_mutex_lock(&m->lock);
-    m->adds++;
     if (!m->down && !m->shallow)
         limits_mem_take(m, c, &born_ms);
     rc = limits_mem_answer(m, err);
