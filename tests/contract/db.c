@@ -161,6 +161,29 @@ test_conflict(void **state)
     assert_int_equal(rows(s, s->reader), 2);
 }
 
+/* An INSERT may say what it means that its key is taken, at once or by the commit. */
+static void
+test_insert_later(void **state)
+{
+    struct subject *s = *state;
+    enum rc rc;
+
+    for (int64_t id = 1; id <= 3; id++) {
+        EXPECT(RC_OK, db_begin_write(s->writer, &s->err));
+        rc = db_insert_later(s->writer, &insert,
+                             DB_ARGS(db_int(id), db_text(id < 3 ? "a" : "b"), db_null()), RC_RERUN,
+                             &s->err);
+        if (!rc)
+            rc = db_commit(s->writer, &s->err);
+        else
+            db_rollback(s->writer);
+        assert_int_equal(rc, id == 2 ? RC_RERUN : RC_OK);
+        if (rc)
+            assert_int_equal(s->err.code, rc);
+    }
+    assert_int_equal(rows(s, s->reader), 2);
+}
+
 static const struct {
     struct db_value id, name, data;
 } values[] = {
@@ -496,6 +519,7 @@ static struct CMUnitTest cases[] = {
     CASE(test_rollback),
     CASE(test_savepoints),
     CASE(test_conflict),
+    CASE(test_insert_later),
     CASE(test_values),
     CASE(test_ids),
     CASE(test_cursors),

@@ -181,7 +181,7 @@ pg_tx_savepoint_rollback(struct db_conn *conn)
 
 /* ---- scripts ---- */
 
-/* One simple query, without a limit in time; the first error counts. *ret_lost: so is the link. */
+/* One simple query, without a limit in time. *ret_lost: the connection is. */
 static enum rc
 simple(struct pg_conn *c, const char *text, bool *ret_lost, struct err *err)
 {
@@ -197,7 +197,7 @@ simple(struct pg_conn *c, const char *text, bool *ret_lost, struct err *err)
         bool good =
             status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK || status == PGRES_EMPTY_QUERY;
 
-        if (!good && !rc) {
+        if (!good) {
             rc = pg_error_take(res, pg_error_code(res, &c->drop), err);
             *ret_lost = pg_error_fatal(res);
         }
