@@ -393,7 +393,10 @@ check_bytes(struct home *home, struct err *err)
         return err_set(err, RC_INVALID,
                        "--blobs holds bytes already and --database is new: give the database that "
                        "they belong to, or an empty store");
-    return rc ? rc : run_once(home, true, note_identity, &identity, err);
+    if (!rc)
+        rc = run_once(home, true, note_identity, &identity, err);
+    /* another node may have noted its own first */
+    return rc ? rc : run_once(home, false, compare_identity, &identity, err);
 }
 
 static enum rc

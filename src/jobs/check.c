@@ -269,6 +269,14 @@ count_blob(void *arg, const struct orphan *blob, bool *ret, struct err *err)
     return RC_OK;
 }
 
+/* Another node may be about to name it; and what a dead one has left is the sweep's. */
+static bool
+may_be_named(const struct check *ck, const struct orphan *o)
+{
+    return o->mtime_ms > ck->now_ms - GRACE_MS ||
+           (engine_is_shared(ck->app->engine) && o->mtime_ms >= ck->orphan_before_ms);
+}
+
 static enum rc
 found_orphan(void *arg, const struct orphan *o, struct err *err)
 {
@@ -276,7 +284,7 @@ found_orphan(void *arg, const struct orphan *o, struct err *err)
     bool erased = false;
     enum rc rc = RC_OK;
 
-    if (o->mtime_ms > ck->now_ms - GRACE_MS) {
+    if (may_be_named(ck, o)) {
         ck->in_flight++;
         return RC_OK;
     }

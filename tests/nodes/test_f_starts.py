@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a node wants to find before it serves: one schema, one secret, one store for all of them."""
+import shutil
+
+import pytest
+
+from bed import postgres
+from harness import Server, at_once, data
+from nodes import Cluster, new_database, new_prefix
+
+KNOWN = "SELECT max(version) FROM schema_version"
+
+
+def secret_of(directory):
+    return (directory / "secret.key").read_bytes()
+
+
+def refusal(node):
+    """What a node that is not going to serve says; it ends by itself, with status 1."""
+    assert not node.launch(), "it serves"
+    assert node.process.wait(20) == 1
+    node.kill()
+    return node.log().strip().splitlines()[-1]
+
+
+@pytest.fixture
+def made():
+    """made(directory, url, store): nodes that are removed after the test."""
+    nodes = []
+
+    def make(url, store, secret=None):
+        nodes.append(Server(env={"DOSSIER_DATABASE": url, **store}))
+        if secret:
+            nodes[-1].data_dir.mkdir(mode=0o700)
+            shutil.copy(secret, nodes[-1].data_dir)
+        return nodes[-1]
+
+    yield make
+    for node in nodes:
+        node.remove()
+
+
+def test_five_at_once_on_an_empty_database(database, store, made):
+    """All come up, and the schema was made once."""
+    first = made(new_database(database), new_prefix(store))
+    first.run("workspace", "create", "only for its secret")
+    url, prefix = new_database(database), new_prefix(store)
+    nodes = [made(url, prefix, first.data_dir / "secret.key") for _ in range(5)]
+    at_once(5, lambda i: nodes[i].start())
+    key = nodes[0].workspace().key()
+    for node in nodes:
+        node.api(key).new_bytes(b"x")
+    assert data(nodes[0].api(key).get("/v1/usage"))["documents"] == 5
+    for table in "schema_version", "secret_check", "blob_home":
+        assert postgres.psql(url, f"SELECT count(*) FROM {table}") == [["1"]]
+    assert nodes[4].run("check")["ok"] is True
+
+
+def test_at_once_with_secrets_of_their_own(database, store, made):
+    """One of them has made the database; the others are told what they lack."""
+    url, prefix = new_database(database), new_prefix(store)
+    nodes = [made(url, prefix) for _ in range(4)]
+    serve = at_once(4, lambda i: nodes[i].launch())
+    assert sum(serve) == 1
+    for node, serves in zip(nodes, serve):
+        if not serves:
+            assert node.process.wait(20) == 1
+            assert "secret.key is not the one this database was made with" in node.log()
+
+
+def test_at_once_with_stores_of_their_own(database, store, made):
+    first = made(new_database(database), new_prefix(store))
+    first.run("workspace", "create", "only for its secret")
+    url = new_database(database)
+    nodes = [made(url, {}, first.data_dir / "secret.key") for _ in range(4)]
+    serve = at_once(4, lambda i: nodes[i].launch())
+    assert sum(serve) == 1
+    for node, serves in zip(nodes, serve):
+        if not serves:
+            assert node.process.wait(20) == 1
+            assert "--blobs is not the store that this database's bytes are in" in node.log()
+
+
+@pytest.fixture(scope="module")
+def running(database, store):
+    with Cluster(new_database(database), new_prefix(store), count=2) as cluster:
+        yield cluster
+
+
+def test_another_secret(running, made):
+    another = made(running.url, running.env)
+    another.data_dir.mkdir(mode=0o700)
+    (another.data_dir / "secret.key").write_text("00" * 32 + "\n")
+    assert "secret.key is not the one this database was made with" in refusal(another)
+    assert secret_of(another.data_dir) == b"00" * 32 + b"\n"
+
+
+def test_no_secret(running, made):
+    another = made(running.url, running.env)
+    assert "copy it from another node" in refusal(another)
+    assert not (another.data_dir / "secret.key").exists()
+
+
+def test_another_store(running, store, made):
+    another = made(running.url, new_prefix(store), running.nodes[0].data_dir / "secret.key")
+    assert "--blobs is not the store" in refusal(another)
+
+
+def test_one_directory_for_two(running):
+    second = Server(data_dir=running.nodes[1].data_dir, env=running.env)
+    assert "is in use by another dossier" in refusal(second)
+    second.remove()
+    running.nodes[1].api().get("/healthz", expect=200)
+
+
+def test_beside_a_newer_program(running, made):
+    """It goes on, and starts, for as long as the newer one says that it can."""
+    [[known]] = running.sql(KNOWN)
+    key = running.workspace().key()
+    another = made(running.url, running.env, running.nodes[0].data_dir / "secret.key")
+    try:
+        running.sql(f"UPDATE schema_version SET version = {known} + 1, oldest = {known}")
+        running.nodes[0].api(key).new_document()
+        another.start().api(key).new_document()
+        another.stop()
+        running.sql(f"UPDATE schema_version SET oldest = {known} + 1")
+        assert f"schema version {int(known) + 1}, this program knows up to {known}: use the newer" \
+            in refusal(another)
+        assert running.sql("SELECT version, oldest FROM schema_version") == \
+            [[str(int(known) + 1)] * 2]
+    finally:
+        running.sql(f"UPDATE schema_version SET version = {known}, oldest = {known}")
+    another.start().api(key).new_document()
