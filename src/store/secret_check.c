@@ -37,6 +37,6 @@ secret_check(struct tx *tx, struct err *err)
     if (len != sizeof(mac) || !crypto_equal(stored, mac, sizeof(mac)))
         return err_set(err, RC_INVALID,
                        "secret.key is not the one this database was made with; restore it from the "
-                       "same backup");
+                       "same backup, or copy it from another node");
     return RC_OK;
 }

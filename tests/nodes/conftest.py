@@ -4,7 +4,7 @@ Fixtures of the tests of several nodes.
 
 database        a PostgreSQL server for the whole run; nobody harms it
 store           an S3 store, the same
-cluster         three nodes on a new database, for the tests of one module
+cluster         three nodes for the whole run, with --purge-after 1s; all run after each test
 new_cluster     new_cluster(count=2, ...) starts others; removed after the test
 """
 import sys
@@ -32,9 +32,10 @@ def store():
         yield server
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def cluster(database, store):
-    with nodes.Cluster(nodes.new_database(database), nodes.new_prefix(store)) as cluster:
+    with nodes.Cluster(nodes.new_database(database), nodes.new_prefix(store),
+                       options=["--purge-after", "1s"]) as cluster:
         yield cluster
 
 

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What no request waits for is done by some node, once, whichever of them dies."""
+import re
+import threading
+import time
+from collections import Counter
+
+import pytest
+
+from harness import at_once, data, wait_for
+from ledger import FORM, metric, multipart, record_id
+from nodes import audit_total
+from quick import Quick
+
+LEASE, INTERVAL = 30, 5     # seconds; jobs.c, purge.c
+SLACK = 10
+
+
+def uploaded(node, key, count):
+    """Documents with bytes of their own, by requests of 50."""
+    client, made = Quick(node, key), []
+    while len(made) < count:
+        n = min(50, count - len(made))
+        answer = client.ask("POST", "/api/v1/upload", FORM,
+                            multipart([b"%6d" % (len(made) + i) * 50 for i in range(n)]))
+        assert answer.status_code == 200, answer.text
+        made += answer.json()
+    return made
+
+
+def delete_all(cluster, key, ids):
+    """Softly, by all nodes."""
+    def some(i):
+        client = Quick(cluster.nodes[i % 3], key)
+        for one in ids[i::6]:
+            assert client.ask("DELETE", f"/v1/documents/{one}").status_code == 204
+    at_once(6, some)
+
+
+def purged(api, ids):
+    """Whether all are; each of them once."""
+    total = audit_total(api, action="purge")
+    assert total <= len(ids)
+    return total == len(ids)
+
+
+def check_purges(cluster, workspace, api, ids):
+    lines = Counter()
+    for page in range(1, 2 + len(ids) // 200):
+        answer = api.get("/v1/audit-logs", params={"action": "purge", "per_page": 200, "page": page})
+        lines.update(line["resource_id"] for line in data(answer)["logs"])
+    assert lines == Counter(map(record_id, ids))
+    assert data(api.get("/v1/usage"))["pending_purge_bytes"] == 0
+    cluster.verify()
+
+
+def blobs_of(store, cluster):
+    prefix = cluster.env["DOSSIER_BLOBS"].split("?")[0].split("/", 3)[3]
+    return [key for key in store.s3.keys(store.bucket, prefix) if "objects/" in key]
+
+
+def test_due_bytes_are_erased_once(cluster, store):
+    workspace = cluster.workspace()
+    key, api = workspace.key(), workspace.api()
+    others = set(blobs_of(store, cluster))
+    ids = uploaded(cluster.nodes[0], key, 100)
+    assert len(set(blobs_of(store, cluster)) - others) == len(ids)
+    delete_all(cluster, key, ids)
+    wait_for(lambda: purged(api, ids), 1 + 2 * INTERVAL + SLACK)
+    assert not set(blobs_of(store, cluster)) - others
+    check_purges(cluster, workspace, api, ids)
+
+
+def test_upload_under_way_is_not_swept(cluster):
+    """A node that starts sweeps what was left behind; not what is about to be named at another."""
+    workspace = cluster.workspace()
+    api = cluster.nodes[0].api(workspace.key())
+    url = data(api.post("/v1/documents/upload-url", json={"storage_path": "slow"}), 201)
+    go_on = threading.Event()
+    content = [b"a" * 70000, b"b" * 70000]
+
+    def body():
+        yield content[0]
+        assert go_on.wait(60)
+        yield content[1]
+
+    def send():
+        return api.put(url["upload_url"], data=body())
+
+    def restart():
+        time.sleep(0.3)
+        cluster.nodes[1].kill()
+        cluster.nodes[1].start()
+        wait_for(lambda: metric(cluster.nodes[1], 'dossier_job_last_run_seconds{job="sweep"}'), 40)
+        go_on.set()
+
+    answer, _ = at_once(2, lambda i: (send, restart)[i]())
+    assert answer.status_code == 200, answer.text
+    made = api.new_document(storage_path="slow")
+    shown = data(api.get(f"/v1/documents/{made['id']}"))
+    assert api.get(shown["download_url"]).content == b"".join(content)
+
+
+def test_all_stop_at_once(cluster):
+    """Each ends in order; the heads of the audit trails are signed once."""
+    workspace = cluster.workspace()
+    for node in cluster.nodes:
+        node.api(workspace.key()).new_document()
+    starts = [node.log_size() for node in cluster.nodes]
+    assert at_once(3, lambda i: cluster.nodes[i].stop()) == [0, 0, 0]
+    said = Counter(re.findall(rf"audit head ({workspace.id} \S+)", "".join(
+        node.log(start) for node, start in zip(cluster.nodes, starts))))
+    at_once(3, lambda i: cluster.nodes[i].start())
+    assert said and set(said.values()) == {1}, said
+    cluster.verify()
+
+
+# ---- the node that is at it dies ----
+
+def the_one_at_it(nodes, before):
+    """The node that has begun to erase."""
+    def found():
+        return next((node for node, count in zip(nodes, before)
+                     if metric(node, "dossier_purged_total") > count), None)
+    return wait_for(found, 1 + 2 * INTERVAL + SLACK, 0.01)
+
+
+def taken_over(cluster, end):
+    """The node that erases is ended in the middle; seconds until another has erased the rest."""
+    workspace = cluster.workspace()
+    key, ids = workspace.key(), []
+    while len(ids) < 3000:
+        ids += sum(at_once(3, lambda i: uploaded(cluster.nodes[i], key, 200)), [])
+    before = [metric(node, "dossier_purged_total") for node in cluster.nodes]
+    delete_all(cluster, key, ids)
+    victim = the_one_at_it(cluster.nodes, before)
+    end(victim)
+    ended = time.monotonic()
+    other = next(node for node in cluster.nodes if node is not victim).api(key)
+    assert not purged(other, ids), "it was done before it could be ended"
+    wait_for(lambda: purged(other, ids), LEASE + INTERVAL + 60 + SLACK)
+    return workspace, other, ids, time.monotonic() - ended, victim
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_one_at_it_is_killed(cluster):
+    workspace, api, ids, seconds, victim = taken_over(cluster, lambda node: node.kill())
+    victim.start()
+    check_purges(cluster, workspace, api, ids)
+    print(f"{len(ids)} erased {seconds:.1f} s after the node at it was killed")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_one_at_it_is_frozen(cluster):
+    """It goes on when it is resumed, though its lease is another's by then: still once each."""
+    def freeze(node):
+        node.process.send_signal(19)
+        threading.Timer(LEASE + 5, lambda: node.process.send_signal(18)).start()
+
+    workspace, api, ids, seconds, _ = taken_over(cluster, freeze)
+    time.sleep(8)
+    check_purges(cluster, workspace, api, ids)
+    print(f"{len(ids)} erased {seconds:.1f} s after the node at it was frozen")
