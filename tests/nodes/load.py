@@ -33,7 +33,6 @@ class Client(OneServerClient):
         super().__init__(number, key)
         self.targets, self.at = targets, number
         self.events = []        # (began, ended, status); status 0: no whole answer
-        self.slow = 0.0         # the longest that an answer took
 
     def connect(self, _server=None):
         self.drop()
@@ -43,7 +42,7 @@ class Client(OneServerClient):
             self.connection.close()
         self.connection = None
 
-    def ask_once(self, method, path, body, headers):
+    def ask_once(self, method, path, body=b"", headers=()):
         """(status, headers, body); status 0 when there was no whole answer."""
         if self.connection is None:
             self.connection = http.client.HTTPConnection(
@@ -93,7 +92,8 @@ class Load(World):
         for client in self.clients:
             client.rng = random.Random(f"{seed}/{client.number}")
         self.stop = threading.Event()
-        self.failure = None
+        self.failure = self.answers = self.worst = None
+        self.others = 0     # documents that others have made and deleted in the workspace
 
     def _run(self, client):
         try:
@@ -140,15 +140,11 @@ class Load(World):
         return max((ended - began for client in self.clients
                     for began, ended, _ in client.events if start <= began < end), default=0.0)
 
-    def check_answers(self, broken=False):
-        """Only answers of the contract, and 503 where something was away; `broken`: also cut off
-        connections, where nodes died."""
-        found = self.statuses()
-        assert set(found) <= {200, 201, 204, 503} | ({0} if broken else set()), found
-        return found
-
-    def verify(self, sample=20):    # pylint: disable=arguments-differ
-        """What was acknowledged is so, once, and nothing else."""
+    def verify(self, sample=20):
+        """Only answers of the contract, and 503 where something was away. What was acknowledged is
+        so, once, and nothing else."""
+        self.answers, self.worst = self.statuses(), self.slowest()
+        assert set(self.answers) <= {200, 201, 204, 503}, self.answers
         for client in self.clients:
             client.drop()
             assert client.doubt is None
@@ -157,7 +153,11 @@ class Load(World):
         self.verify_effects()
         self.cluster.verify()
 
+    def effects(self):
+        """Without those of others."""
+        return super().effects() - Counter(create=self.others, delete=self.others)
+
     def summary(self):
-        found = self.statuses()
-        return (f"{self.acknowledged()} acknowledgements, 0 lost, 0 doubled; answers "
-                f"{dict(sorted(found.items()))}; slowest {self.slowest():.2f} s; seed {self.seed}")
+        answers = dict(sorted(self.answers.items()))
+        return (f"{self.acknowledged()} acknowledgements, 0 lost, 0 doubled; answers {answers};"
+                f" slowest {self.worst:.2f} s; seed {self.seed}")

@@ -9,18 +9,14 @@ Several nodes of the service on one database and one store, and what tests of th
 Each node has a data directory of its own. The secret.key of all is the first one's, as operators
 copy it.
 """
-import contextlib
-import json
 import secrets
 import shutil
-import socket
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
-from bed import postgres
-from harness import REQUEST_SECONDS, Server, Workspace, at_once, wait_for
+from bed import haproxy, postgres
+from harness import REQUEST_SECONDS, Server, Workspace, at_once
 from quick import Quick
 
 BROKEN = (OSError, ValueError, IndexError)      # an answer that did not come, or not whole
@@ -85,6 +81,27 @@ class Cluster:
         node = next(node for node in self.nodes if node.process)
         assert node.run("check")["ok"] is True
         assert node.run("audit", "verify")["ok"] is True
+
+
+class Balancer(haproxy.HttpFront):
+    """A request that a dying node did not answer is told so as the nodes themselves would.
+
+    HAProxy tells only the first request of a connection, and closes the connection of any other:
+    so each goes through it once more, on a connection of its own. And it reads on after it has
+    answered only what it keeps: all that this load sends.
+    """
+
+    def _listener(self):
+        body = '{"error":{"code":"unavailable","message":"The service cannot do this right now"}}'
+        path = self.write("unavailable.http", (
+            "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nCache-Control: no-store\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"))
+        within = self.port()
+        return ("    mode http\n    http-reuse never\n    option http-server-close\n"
+                "    option http-buffer-request\n"
+                f"    server within 127.0.0.1:{within}\nglobal\n    tune.bufsize 262144\n"
+                f"listen within\n    bind 127.0.0.1:{within}\n{super()._listener()}" + "".join(
+                    f"    errorfile {status} {path}\n" for status in (502, 503, 504)))
 
 
 class Spread:

@@ -186,7 +186,7 @@ def docs_users(cluster, rounds):
 
 
 def upload_url(cluster, rounds):
-    """It works once; its path is registered meanwhile: that finds the bytes or is found."""
+    """It works once; its path is registered meanwhile, and the two find each other."""
     workspace = cluster.workspace()
     api = workspace.api()
     urls = [data(api.post("/v1/documents/upload-url", json={"storage_path": f"p{n}"}), 201)

@@ -47,8 +47,8 @@ def purged(api, ids):
 def check_purges(cluster, workspace, api, ids):
     lines = Counter()
     for page in range(1, 2 + len(ids) // 200):
-        answer = api.get("/v1/audit-logs", params={"action": "purge", "per_page": 200, "page": page})
-        lines.update(line["resource_id"] for line in data(answer)["logs"])
+        found = data(api.get(f"/v1/audit-logs?action=purge&per_page=200&page={page}"))["logs"]
+        lines.update(line["resource_id"] for line in found)
     assert lines == Counter(map(record_id, ids))
     assert data(api.get("/v1/usage"))["pending_purge_bytes"] == 0
     cluster.verify()
