@@ -164,16 +164,6 @@ replay_find(struct replay *r, const struct request *rq, struct tx *tx, struct re
     return rc;
 }
 
-bool
-replay_came(const struct replay *r, const struct request *rq, struct tx *tx)
-{
-    struct idempotency kept;
-    struct err ignored;
-
-    return idempotency_read(tx, rq->caller.workspace.number, r->key_hash, r->expired_ms, &kept,
-                            &ignored) == RC_OK;
-}
-
 void
 replay_seal(const struct replay *r, const struct request *rq, struct tx *tx, struct reply *rp,
             struct idempotency *ret)

@@ -35,9 +35,6 @@ void replay_fingerprint(struct replay *r, const struct request *rq, const uint8_
 MUST_CHECK enum rc replay_find(struct replay *r, const struct request *rq, struct tx *tx,
                                struct reply *rp, struct err *err);
 
-/* Whether an answer has been kept since replay_find() found none. */
-bool replay_came(const struct replay *r, const struct request *rq, struct tx *tx);
-
 /* Seals the answer into a record fit to be kept; its bytes are in rq->pool. */
 void replay_seal(const struct replay *r, const struct request *rq, struct tx *tx, struct reply *rp,
                  struct idempotency *ret);
