@@ -318,7 +318,6 @@ get_many(void *arg)
 static void
 test_one_fetches_for_all(void **state)
 {
-    SCOPED_POOL(pool);
     SCOPED(credentials) c = NULL;
     pthread_t threads[THREADS];
     struct endpoint e;
