@@ -183,16 +183,16 @@ tell(struct budgets *b, const struct limits_count *c)
 
 /* Makes the counter of a day, which they do not have. False in *ret: they are away. */
 static enum rc
-make_counter(struct budgets *b, const struct caller *caller, int64_t day, bool *ret,
+make_counter(struct budgets *b, const struct caller *caller, int64_t day, bool may_wait, bool *ret,
              struct err *err)
 {
     struct limits_count count;
     struct budget known;
     struct budget_entry *e;
-    enum rc rc = budget_book_read(b->book, caller, &known, err);
+    enum rc rc = budget_book_read(b->book, caller, may_wait, &known, err);
 
     if (!rc)
-        rc = budget_book_enter(b->book, caller, &e, err);
+        rc = budget_book_enter(b->book, caller, may_wait, &e, err);
     if (rc)
         return rc;
     count = count_of(b, e, day, known.day == day ? known.used : 0);
@@ -204,7 +204,7 @@ make_counter(struct budgets *b, const struct caller *caller, int64_t day, bool *
 /* Draws once on the shared counters; what this node has still to tell them goes before. */
 static enum rc
 ask_once(struct budgets *b, const struct caller *caller, const struct tier_limits *limits,
-         struct answer *ret, struct err *err)
+         bool may_wait, struct answer *ret, struct err *err)
 {
     struct limits_draw draw = {
         .subject = caller->subject, .per_minute = limits->per_minute, .per_day = limits->per_day};
@@ -212,7 +212,7 @@ ask_once(struct budgets *b, const struct caller *caller, const struct tier_limit
     struct budget_entry *e;
     struct err why;
     bool behind;
-    enum rc rc = budget_book_enter(b->book, caller, &e, err);
+    enum rc rc = budget_book_enter(b->book, caller, may_wait, &e, err);
 
     if (rc)
         return rc;
@@ -232,7 +232,7 @@ ask_once(struct budgets *b, const struct caller *caller, const struct tier_limit
 }
 
 static enum rc
-ask(struct budgets *b, const struct caller *caller, const struct tier_limits *limits,
+ask(struct budgets *b, const struct caller *caller, const struct tier_limits *limits, bool may_wait,
     struct answer *ret, struct err *err)
 {
     struct err why;
@@ -241,10 +241,10 @@ ask(struct budgets *b, const struct caller *caller, const struct tier_limits *li
 
     for (int i = 0; i < TRIES && there && !rc; i++) {
         ret->given = false;
-        rc = ask_once(b, caller, limits, ret, err);
+        rc = ask_once(b, caller, limits, may_wait, ret, err);
         if (rc || !ret->given || ret->state.outcome != LIMITS_ABSENT)
             return rc;
-        rc = make_counter(b, caller, ret->state.now_ms / DAY_MS, &there, err);
+        rc = make_counter(b, caller, ret->state.now_ms / DAY_MS, may_wait, &there, err);
     }
     ret->given = false;
     if (there && !rc) {
@@ -293,18 +293,25 @@ take_over(struct budget_entry *e, const struct answer *answer, int64_t now_ms)
     }
 }
 
-bool
-budgets_know(struct budgets *b, const struct caller *caller)
+/* Granted or refused by the shared counters. */
+static enum limits_outcome
+draw_there(struct budgets *b, const struct caller *caller, const struct tier_limits *limits,
+           const struct answer *answer, int64_t now_ms, struct budget_state *ret)
 {
-    bool known = budget_book_seek(b->book, &caller->subject) != NULL;
+    const struct limits_state *state = &answer->state;
+    struct budget_entry *e = budget_book_seek(b->book, &caller->subject);
 
-    if (known)
+    if (e) { /* else just forgotten: the database learns of one less */
+        take_over(e, answer, now_ms);
         budget_book_leave(b->book, &caller->subject);
-    return known;
+    }
+    show(limits, state->outcome, state->day_used,
+         state->minute_start_ms + MINUTE_MS - state->now_ms, state->now_ms, ret);
+    return state->outcome;
 }
 
 enum rc
-budgets_draw(struct budgets *b, const struct caller *caller, int64_t now_ms,
+budgets_draw(struct budgets *b, const struct caller *caller, int64_t now_ms, bool may_wait,
              struct budget_state *ret, struct err *err)
 {
     const struct tier_limits *limits = &b->app->settings.tiers[caller->tier];
@@ -315,17 +322,13 @@ budgets_draw(struct budgets *b, const struct caller *caller, int64_t now_ms,
     enum rc rc = RC_OK;
 
     if (share && !atomic_load(&b->away))
-        rc = ask(b, caller, limits, &answer, err);
-    if (!rc)
-        rc = budget_book_enter(b->book, caller, &e, err);
+        rc = ask(b, caller, limits, may_wait, &answer, err);
+    if (!rc && !answer.given)
+        rc = budget_book_enter(b->book, caller, may_wait, &e, err);
     if (rc)
         return rc;
     if (answer.given) {
-        outcome = answer.state.outcome;
-        take_over(e, &answer, now_ms);
-        show(limits, outcome, answer.state.day_used,
-             answer.state.minute_start_ms + MINUTE_MS - answer.state.now_ms, answer.state.now_ms,
-             ret);
+        outcome = draw_there(b, caller, limits, &answer, now_ms, ret);
     } else {
         outcome = draw_here(e, limits, now_ms, ret);
         if (share && outcome == LIMITS_GRANTED) {
@@ -333,8 +336,8 @@ budgets_draw(struct budgets *b, const struct caller *caller, int64_t now_ms,
             e->shared.alone++;
             metric_add(&b->app->metrics, METRIC_LIMITS_FALLBACKS, 1);
         }
+        budget_book_leave(b->book, &caller->subject);
     }
-    budget_book_leave(b->book, &caller->subject);
     if (outcome == LIMITS_GRANTED)
         return RC_OK;
     metric_add(&b->app->metrics, METRIC_RATE_LIMITED, 1);

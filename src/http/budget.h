@@ -35,12 +35,12 @@ void budgets_free(struct budgets **b);
  */
 MUST_CHECK enum rc budgets_share(struct budgets *b, struct limits *limits, struct err *err);
 
-/* Whether a draw takes no look at the database: the subject was seen before. */
-bool budgets_know(struct budgets *b, const struct caller *caller);
-
-/* Draws one request for the caller's subject. RATE_LIMITED when a budget is used up. */
+/*
+ * Draws one request for the caller's subject. RATE_LIMITED when a budget is used up: *ret is filled
+ * then, too. BUSY, unless it may wait: the database has to be asked, and nothing is drawn.
+ */
 MUST_CHECK enum rc budgets_draw(struct budgets *b, const struct caller *caller, int64_t now_ms,
-                                struct budget_state *ret, struct err *err);
+                                bool may_wait, struct budget_state *ret, struct err *err);
 
 /*
  * To be called each second, by one thread: looks whether the shared counters are there, and tells

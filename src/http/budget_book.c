@@ -113,11 +113,13 @@ load_fn(struct tx *tx, void *arg, struct err *err)
 }
 
 enum rc
-budget_book_read(struct budget_book *b, const struct caller *caller, struct budget *ret,
-                 struct err *err)
+budget_book_read(struct budget_book *b, const struct caller *caller, bool may_wait,
+                 struct budget *ret, struct err *err)
 {
     SCOPED_POOL(pool);
 
+    if (!may_wait)
+        return err_set(err, RC_BUSY, "the budget has to be looked up");
     *ret = (struct budget){.workspace = caller->workspace.number, .subject = caller->subject};
     return engine_read(b->engine, pool, load_fn, ret, err);
 }
@@ -142,8 +144,8 @@ budget_book_leave(struct budget_book *b, const struct id *subject)
 }
 
 enum rc
-budget_book_enter(struct budget_book *b, const struct caller *caller, struct budget_entry **ret,
-                  struct err *err)
+budget_book_enter(struct budget_book *b, const struct caller *caller, bool may_wait,
+                  struct budget_entry **ret, struct err *err)
 {
     struct shard *s = shard_of(b, &caller->subject);
     struct budget known;
@@ -152,7 +154,8 @@ budget_book_enter(struct budget_book *b, const struct caller *caller, struct bud
     *ret = budget_book_seek(b, &caller->subject);
     if (*ret)
         return RC_OK;
-    rc = budget_book_read(b, caller, &known, err); /* may wait for the disk: not under the lock */
+    rc = budget_book_read(b, caller, may_wait, &known,
+                          err); /* may wait for the disk: not under the lock */
     if (rc)
         return rc;
     pthread_mutex_lock(&s->lock);

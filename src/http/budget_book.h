@@ -60,13 +60,16 @@ void budget_rename(struct budget_entry *e);
 struct budget_book *budget_book_new(struct engine *engine);
 void budget_book_free(struct budget_book **book);
 
-/* What the database knows of the caller's subject; all 0 when nothing. Waits for it. */
+/*
+ * What the database knows of the caller's subject; all 0 when nothing. BUSY, unless it may wait for
+ * the database.
+ */
 MUST_CHECK enum rc budget_book_read(struct budget_book *book, const struct caller *caller,
-                                    struct budget *ret, struct err *err);
+                                    bool may_wait, struct budget *ret, struct err *err);
 
-/* The entry of the caller's subject, on first sight with what the database knows. */
+/* The entry of the caller's subject, on first sight with what the database knows. BUSY as above. */
 MUST_CHECK enum rc budget_book_enter(struct budget_book *book, const struct caller *caller,
-                                     struct budget_entry **ret, struct err *err);
+                                     bool may_wait, struct budget_entry **ret, struct err *err);
 /* The same for one that may have been forgotten: NULL, and nothing to leave. */
 struct budget_entry *budget_book_seek(struct budget_book *book, const struct id *subject);
 void budget_book_leave(struct budget_book *book, const struct id *subject);

@@ -127,12 +127,14 @@ step_key(struct exchange *ex, struct err *err)
 static enum rc
 step_rate(struct exchange *ex, struct err *err)
 {
+    enum rc rc;
+
     if (ex->rq.route->access != ACCESS_KEY)
         return RC_OK;
-    if (!ex->may_wait && !budgets_know(ex->service->budgets, &ex->rq.caller))
-        return err_set(err, RC_BUSY, "the budget has to be looked up");
-    ex->has_budget = true;
-    return budgets_draw(ex->service->budgets, &ex->rq.caller, ex->rq.now_ms, &ex->budget, err);
+    rc = budgets_draw(ex->service->budgets, &ex->rq.caller, ex->rq.now_ms, ex->may_wait,
+                      &ex->budget, err);
+    ex->has_budget = rc == RC_OK || rc == RC_RATE_LIMITED;
+    return rc;
 }
 
 static enum rc

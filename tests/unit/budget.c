@@ -63,15 +63,30 @@ test_limits(void **state)
         struct err err;
 
         for (int n = 0; n < limits[i].draws; n++)
-            EXPECT(RC_OK, budgets_draw(b->budgets, &b->house->caller, NOON, &st, &err));
+            EXPECT(RC_OK, budgets_draw(b->budgets, &b->house->caller, NOON, true, &st, &err));
         assert_int_equal(st.retry_after_s, 0);
-        EXPECT(limits[i].rc, budgets_draw(b->budgets, &b->house->caller, NOON, &st, &err));
+        EXPECT(limits[i].rc, budgets_draw(b->budgets, &b->house->caller, NOON, true, &st, &err));
         assert_int_equal(st.limit, limits[i].limit);
         assert_int_equal(st.remaining, limits[i].remaining);
         assert_in_range(st.retry_after_s, limits[i].retry_from, limits[i].retry_to);
         if (limits[i].per_day && limits[i].limit == limits[i].per_day)
             assert_int_equal(st.reset_s, (NOON + DAY_MS / 2) / 1000);
     }
+}
+
+/* A thread that may not wait for the database draws for the subjects that are known. */
+static void
+test_not_waiting(void **state)
+{
+    SCOPED(bench) b = bench_new(0, 3);
+    struct budget_state st;
+    struct err err;
+
+    (void)state;
+    EXPECT(RC_BUSY, budgets_draw(b->budgets, &b->house->caller, NOON, false, &st, &err));
+    EXPECT(RC_OK, budgets_draw(b->budgets, &b->house->caller, NOON, true, &st, &err));
+    EXPECT(RC_OK, budgets_draw(b->budgets, &b->house->caller, NOON, false, &st, &err));
+    assert_int_equal(st.remaining, 1);
 }
 
 /* A new day is a new budget; another subject has its own. */
@@ -85,10 +100,10 @@ test_days_and_subjects(void **state)
 
     (void)state;
     other.subject = id_new();
-    EXPECT(RC_OK, budgets_draw(b->budgets, &b->house->caller, NOON, &st, &err));
-    EXPECT(RC_RATE_LIMITED, budgets_draw(b->budgets, &b->house->caller, NOON, &st, &err));
-    EXPECT(RC_OK, budgets_draw(b->budgets, &other, NOON, &st, &err));
-    EXPECT(RC_OK, budgets_draw(b->budgets, &b->house->caller, NOON + DAY_MS, &st, &err));
+    EXPECT(RC_OK, budgets_draw(b->budgets, &b->house->caller, NOON, true, &st, &err));
+    EXPECT(RC_RATE_LIMITED, budgets_draw(b->budgets, &b->house->caller, NOON, true, &st, &err));
+    EXPECT(RC_OK, budgets_draw(b->budgets, &other, NOON, true, &st, &err));
+    EXPECT(RC_OK, budgets_draw(b->budgets, &b->house->caller, NOON + DAY_MS, true, &st, &err));
     assert_int_equal(st.remaining, 0);
 }
 
@@ -135,20 +150,20 @@ test_saved(void **state)
     size_t n;
 
     (void)state;
-    EXPECT(RC_OK, budgets_draw(b->budgets, &b->house->caller, NOON, &st, &err));
-    EXPECT(RC_OK, budgets_draw(b->budgets, &b->house->caller, NOON, &st, &err));
+    EXPECT(RC_OK, budgets_draw(b->budgets, &b->house->caller, NOON, true, &st, &err));
+    EXPECT(RC_OK, budgets_draw(b->budgets, &b->house->caller, NOON, true, &st, &err));
     budgets_unsaved(b->budgets, b->house->pool, &added, &n); /* and the saving of it fails */
     assert_true(n == 1 && added[0].used == 2 && added[0].last_used_ms == NOON);
     assert_int_equal(save(b), 1);
     assert_int_equal(save(b), 0);
-    EXPECT(RC_OK, budgets_draw(b->budgets, &b->house->caller, NOON, &st, &err));
+    EXPECT(RC_OK, budgets_draw(b->budgets, &b->house->caller, NOON, true, &st, &err));
     budgets_unsaved(b->budgets, b->house->pool, &added, &n);
     assert_true(n == 1 && added[0].used == 1);
     assert_int_equal(save(b), 1);
     budgets_free(&b->budgets);
     b->budgets = budgets_new(&b->house->app);
-    EXPECT(RC_OK, budgets_draw(b->budgets, &b->house->caller, NOON, &st, &err));
-    EXPECT(RC_RATE_LIMITED, budgets_draw(b->budgets, &b->house->caller, NOON, &st, &err));
+    EXPECT(RC_OK, budgets_draw(b->budgets, &b->house->caller, NOON, true, &st, &err));
+    EXPECT(RC_RATE_LIMITED, budgets_draw(b->budgets, &b->house->caller, NOON, true, &st, &err));
 }
 
 /* Draws that come while a save is under way are not taken for saved. */
@@ -162,21 +177,21 @@ test_drawn_while_saving(void **state)
     size_t n;
 
     (void)state;
-    EXPECT(RC_OK, budgets_draw(b->budgets, &b->house->caller, NOON, &st, &err));
+    EXPECT(RC_OK, budgets_draw(b->budgets, &b->house->caller, NOON, true, &st, &err));
     budgets_unsaved(b->budgets, b->house->pool, &added, &n);
     sum = added[0];
     sum.used += 4; /* of another node */
-    EXPECT(RC_OK, budgets_draw(b->budgets, &b->house->caller, NOON, &st, &err));
+    EXPECT(RC_OK, budgets_draw(b->budgets, &b->house->caller, NOON, true, &st, &err));
     assert_int_equal(st.remaining, 7);
     budgets_saved(b->budgets, added, &sum, 1);
-    EXPECT(RC_OK, budgets_draw(b->budgets, &b->house->caller, NOON, &st, &err));
+    EXPECT(RC_OK, budgets_draw(b->budgets, &b->house->caller, NOON, true, &st, &err));
     assert_int_equal(st.remaining, 2);
     budgets_unsaved(b->budgets, b->house->pool, &added, &n);
     assert_true(n == 1 && added[0].used == 2);
     /* a save that ends on the next day says nothing of that */
-    EXPECT(RC_OK, budgets_draw(b->budgets, &b->house->caller, NOON + DAY_MS, &st, &err));
+    EXPECT(RC_OK, budgets_draw(b->budgets, &b->house->caller, NOON + DAY_MS, true, &st, &err));
     budgets_saved(b->budgets, added, added, 1);
-    EXPECT(RC_OK, budgets_draw(b->budgets, &b->house->caller, NOON + DAY_MS, &st, &err));
+    EXPECT(RC_OK, budgets_draw(b->budgets, &b->house->caller, NOON + DAY_MS, true, &st, &err));
     assert_int_equal(st.remaining, 7);
     budgets_unsaved(b->budgets, b->house->pool, &added, &n);
     assert_true(n == 1 && added[0].used == 2);
@@ -194,8 +209,8 @@ test_two_nodes(void **state)
     (void)state;
     for (int round = 0; round < 2; round++) {
         for (int i = 0; i < 2; i++) {
-            EXPECT(RC_OK, budgets_draw(first, &b->house->caller, NOON, &st, &err));
-            EXPECT(RC_OK, budgets_draw(second, &b->house->caller, NOON, &st, &err));
+            EXPECT(RC_OK, budgets_draw(first, &b->house->caller, NOON, true, &st, &err));
+            EXPECT(RC_OK, budgets_draw(second, &b->house->caller, NOON, true, &st, &err));
         }
         b->budgets = second;
         assert_int_equal(save(b), 1);
@@ -203,11 +218,11 @@ test_two_nodes(void **state)
         assert_int_equal(save(b), 1);
     }
     assert_int_equal(st.remaining, 6); /* its own four: it was the first to save */
-    EXPECT(RC_OK, budgets_draw(first, &b->house->caller, NOON, &st, &err));
+    EXPECT(RC_OK, budgets_draw(first, &b->house->caller, NOON, true, &st, &err));
     assert_int_equal(st.remaining, 1);
     assert_int_equal(save(b), 1);
-    EXPECT(RC_OK, budgets_draw(first, &b->house->caller, NOON, &st, &err));
-    EXPECT(RC_RATE_LIMITED, budgets_draw(first, &b->house->caller, NOON, &st, &err));
+    EXPECT(RC_OK, budgets_draw(first, &b->house->caller, NOON, true, &st, &err));
+    EXPECT(RC_RATE_LIMITED, budgets_draw(first, &b->house->caller, NOON, true, &st, &err));
     budgets_free(&second);
 }
 
@@ -234,16 +249,16 @@ test_crowd(void **state)
     (void)state;
     for (uint32_t i = 0; i < CROWD; i++) {
         c.subject = crowded(i);
-        EXPECT(RC_OK, budgets_draw(b->budgets, &c, NOON, &st, &err));
+        EXPECT(RC_OK, budgets_draw(b->budgets, &c, NOON, true, &st, &err));
     }
     assert_int_equal(save(b), CROWD); /* the unsaved are never dropped */
     for (uint32_t i = CROWD; i < 2 * CROWD; i++) {
         c.subject = crowded(i);
-        EXPECT(RC_OK, budgets_draw(b->budgets, &c, NOON, &st, &err));
+        EXPECT(RC_OK, budgets_draw(b->budgets, &c, NOON, true, &st, &err));
     }
     for (uint32_t i = 0; i < CROWD; i += 97) {
         c.subject = crowded(i);
-        EXPECT(RC_OK, budgets_draw(b->budgets, &c, NOON, &st, &err));
+        EXPECT(RC_OK, budgets_draw(b->budgets, &c, NOON, true, &st, &err));
         assert_int_equal(st.remaining, 1);
     }
 }
@@ -256,7 +271,7 @@ draw_many(void *arg)
     struct err err;
 
     for (int i = 0; i < 200; i++) {
-        if (budgets_draw(b->budgets, &b->house->caller, NOON, &st, &err) == RC_OK)
+        if (budgets_draw(b->budgets, &b->house->caller, NOON, true, &st, &err) == RC_OK)
             atomic_fetch_add(&b->granted, 1);
     }
     return NULL;
@@ -285,7 +300,7 @@ draw_for_new_subjects(struct bench *b, int n)
 
     for (int i = 0; i < n; i++) {
         caller.subject = id_new();
-        EXPECT(RC_OK, budgets_draw(b->budgets, &caller, NOON, &st, &err));
+        EXPECT(RC_OK, budgets_draw(b->budgets, &caller, NOON, true, &st, &err));
         assert_int_equal(st.remaining, 9);
     }
 }
@@ -316,10 +331,15 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_limits),    cmocka_unit_test(test_days_and_subjects),
-        cmocka_unit_test(test_saved),     cmocka_unit_test(test_drawn_while_saving),
-        cmocka_unit_test(test_two_nodes), cmocka_unit_test(test_crowd),
-        cmocka_unit_test(test_threads),   cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_not_waiting),
+        cmocka_unit_test(test_days_and_subjects),
+        cmocka_unit_test(test_saved),
+        cmocka_unit_test(test_drawn_while_saving),
+        cmocka_unit_test(test_two_nodes),
+        cmocka_unit_test(test_crowd),
+        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_memory),
     };
 
     return cmocka_run_group_tests_name("budget", tests, NULL, NULL);

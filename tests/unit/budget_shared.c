@@ -64,7 +64,8 @@ draw(struct bench *b, int node)
 {
     struct err err;
 
-    return budgets_draw(b->nodes[node], &b->caller, b->mem->now_ms - b->behind_ms, &b->st, &err);
+    return budgets_draw(b->nodes[node], &b->caller, b->mem->now_ms - b->behind_ms, true, &b->st,
+                        &err);
 }
 
 static void
@@ -175,6 +176,24 @@ test_minute(void **state)
     b->mem->now_ms += 40000;
     EXPECT(RC_OK, draw(b, 0));
     assert_int_equal(b->st.remaining, 95);
+}
+
+/* Without the database no counter is made; one that is there is drawn on. */
+static void
+test_not_waiting(void **state)
+{
+    SCOPED(bench) b = bench_new(0, 10);
+    int64_t now_ms = b->mem->now_ms;
+    struct err err;
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        EXPECT(RC_BUSY, budgets_draw(b->nodes[0], &b->caller, now_ms, false, &b->st, &err));
+        EXPECT(RC_OK, budgets_draw(b->nodes[0], &b->caller, now_ms, true, &b->st, &err));
+        EXPECT(RC_OK, budgets_draw(b->nodes[0], &b->caller, now_ms, false, &b->st, &err));
+        assert_int_equal(used(b), 2);
+        b->mem->now_ms += DAY_MS; /* the subject is known, and has no counter */
+    }
 }
 
 static void
@@ -485,7 +504,7 @@ draw_many(void *arg)
     struct err err;
 
     while (!atomic_load(&d->b->done)) {
-        if (budgets_draw(d->b->nodes[d->node], &d->b->caller, d->b->mem->now_ms, &st, &err) ==
+        if (budgets_draw(d->b->nodes[d->node], &d->b->caller, d->b->mem->now_ms, true, &st, &err) ==
             RC_OK)
             atomic_fetch_add(&d->b->granted, 1);
     }
@@ -570,6 +589,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_day),
         cmocka_unit_test(test_minute),
+        cmocka_unit_test(test_not_waiting),
         cmocka_unit_test(test_unmetered),
         cmocka_unit_test(test_away_and_back),
         cmocka_unit_test(test_counted_while_told),

@@ -270,7 +270,7 @@ starts_clean_and_flushes_at_the_end(void **state)
     assert_false(has_blob(w, &due));
     assert_int_equal(access(path, F_OK), -1);
     assert_true(metric(w, METRIC_PURGE_LAST_RUN) > 0);
-    assert_int_equal(budgets_draw(w->service.budgets, &caller, NOW, &shown, &err), RC_OK);
+    assert_int_equal(budgets_draw(w->service.budgets, &caller, NOW, true, &shown, &err), RC_OK);
     begun = clock_mono_ms();
     jobs_free(&jobs);
     assert_true(clock_mono_ms() - begun < 900);
