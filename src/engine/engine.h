@@ -69,6 +69,8 @@ struct work {
     int64_t lane; /* the workspace */
     enum work_turn turn;
     bool frees_space; /* it is run again, with the reserve released, when the disk is full */
+    bool twice;       /* with DB_MANY_WRITERS a failure counts only when it fails again: what it
+                       * waited for may have changed what it read before */
     TALLOC_CTX *pool; /* results of the store's functions go here */
 
     struct work *next_; /* private from here */

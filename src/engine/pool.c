@@ -187,18 +187,28 @@ refuse_waiting(struct engine *en, const struct err *err)
     }
 }
 
+static bool
+is_away(enum rc rc)
+{
+    return rc == RC_UNAVAILABLE || rc == RC_OUTCOME_UNKNOWN;
+}
+
 static void
 run_batch(struct pool_writer *pw, struct work **batch, size_t n)
 {
     struct attempt a = {.batch = batch, .n = n};
     struct err err = {0};
     enum rc rc = run_until_done(pw, &a, &err);
-    bool away = rc == RC_UNAVAILABLE || rc == RC_OUTCOME_UNKNOWN;
+    bool away = is_away(rc);
 
     if (rc && !away && n > 1) {
         for (size_t i = 0; i < n; i++)
             run_batch(pw, &batch[i], 1);
         return;
+    }
+    if (rc && !away && batch[0]->twice) {
+        rc = run_until_done(pw, &a, &err);
+        away = is_away(rc);
     }
     engine_note(pw->en, rc);
     for (size_t i = 0; i < n; i++)

@@ -186,6 +186,8 @@ submit(struct exchange *ex, enum rc (*fn)(struct tx *tx, void *arg, struct err *
                              .lane = ex->rq.caller.workspace.number,
                              .turn = turn_of(&ex->rq),
                              .frees_space = ex->rq.route->method == HTTP_DELETE,
+                             /* with a key: the work of a twin may have been in its way */
+                             .twice = ex->replay.on,
                              .pool = ex->rq.pool};
     CRASH_POINT("exchange.before-submit");
     rc = engine_submit(ex->rq.app->engine, &ex->work, &err);

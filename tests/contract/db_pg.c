@@ -53,6 +53,101 @@ test_round_trips(void **state)
     assert_int_equal(trips(s->a) - before, 0);
 }
 
+/* ---- questions ---- */
+
+static struct db_cursor *
+ask_above(struct pg_case *s, int64_t id)
+{
+    static const struct sql above = SQL("SELECT id FROM item WHERE id > $1 ORDER BY id");
+    struct db_cursor *c = NULL;
+
+    EXPECT(RC_OK, db_query(s->a, &above, DB_ARGS(db_int(id)), &c, &s->err));
+    return c;
+}
+
+/* They share a round trip, each sees what was queued before it, and their order is their own. */
+static void
+test_questions(void **state)
+{
+    struct pg_case *s = *state;
+    struct db_cursor *none, *one, *two, *spare;
+    unsigned before = trips(s->a);
+
+    EXPECT(RC_OK, db_begin_write(s->a, &s->err));
+    none = ask_above(s, 0);
+    EXPECT(RC_OK, later(s, 1, NULL));
+    one = ask_above(s, 0);
+    EXPECT(RC_OK, later(s, 2, NULL));
+    two = ask_above(s, 1);
+    spare = ask_above(s, 0);
+    db_cursor_free(&spare); /* nobody wants to know */
+    assert_int_equal(trips(s->a) - before, 0);
+    EXPECT(RC_OK, db_first(two, &s->err));
+    assert_int_equal(db_col_int(two, 0), 2);
+    EXPECT(RC_NOT_FOUND, db_first(none, &s->err));
+    EXPECT(RC_OK, db_first(one, &s->err));
+    assert_int_equal(db_col_int(one, 0), 1);
+    assert_int_equal(trips(s->a) - before, 1);
+    db_cursor_free(&none);
+    db_cursor_free(&one);
+    db_cursor_free(&two);
+    spare = ask_above(s, 0);
+    EXPECT(RC_OK, db_commit(s->a, &s->err));
+    db_cursor_free(&spare);
+    assert_int_equal(rows(s, s->reader), 2);
+}
+
+/* An error spoils the answers that came before it, too, and those of nobody harm nobody. */
+static void
+test_questions_that_fail(void **state)
+{
+    struct pg_case *s = *state;
+    struct db_cursor *good, *bad = NULL, *spare;
+
+    EXPECT(RC_OK, add(s->a, 1, NULL, &s->err));
+    EXPECT(RC_OK, db_begin_write(s->a, &s->err));
+    good = ask_above(s, 0);
+    EXPECT(RC_OK, db_query(s->a, &fail_with, DB_ARGS(db_text("40001")), &bad, &s->err));
+    spare = ask_above(s, 0);
+    EXPECT(RC_RERUN, db_first(good, &s->err));
+    EXPECT(RC_RERUN, db_first(bad, &s->err));
+    EXPECT(RC_RERUN, db_first(spare, &s->err));
+    db_cursor_free(&good);
+    db_cursor_free(&bad);
+    db_rollback(s->a);
+    db_cursor_free(&spare);
+    /* one that was sent with a rollback, and is freed before the answer is read */
+    EXPECT(RC_OK, db_begin_write(s->a, &s->err));
+    EXPECT(RC_OK, later(s, 2, NULL));
+    spare = ask_above(s, 0);
+    db_rollback(s->a);
+    db_cursor_free(&spare);
+    assert_int_equal(rows(s, s->a), 1);
+}
+
+/* A key that is taken means what the caller says, and only of that statement. */
+static void
+test_taken(void **state)
+{
+    struct pg_case *s = *state;
+    struct db_value row[] = {db_int(1), db_null()}, other[] = {db_int(2), db_null()};
+
+    EXPECT(RC_OK, add(s->a, 1, NULL, &s->err));
+    EXPECT(RC_OK, db_begin_write(s->a, &s->err));
+    EXPECT(RC_OK, db_insert_later(s->a, &add_row, other, 2, RC_DUPLICATE, &s->err));
+    EXPECT(RC_OK, db_insert_later(s->a, &add_row, row, 2, RC_STORAGE_CONFLICT, &s->err));
+    EXPECT(RC_STORAGE_CONFLICT, db_commit(s->a, &s->err));
+    EXPECT(RC_OK, db_begin_write(s->a, &s->err));
+    EXPECT(RC_OK, db_insert_later(s->a, &add_row, other, 2, RC_DUPLICATE, &s->err));
+    EXPECT(RC_OK, exec_later(s->a, &fail_with, db_text("40001"), &s->err));
+    EXPECT(RC_RERUN, db_commit(s->a, &s->err));
+    EXPECT(RC_STORAGE_CONFLICT,
+           db_insert_later(s->a, &add_row, row, 2, RC_STORAGE_CONFLICT, &s->err));
+    assert_int_equal(rows(s, s->a), 1);
+}
+
+/* ---- what is queued ---- */
+
 /* The outcome of what was queued comes with what is waited for, and the first error is told. */
 static void
 test_later_errors(void **state)
@@ -595,6 +690,9 @@ test_changed_schema(void **state)
 
 static const struct CMUnitTest cases[] = {
     PG_CASE(test_round_trips),
+    PG_CASE(test_questions),
+    PG_CASE(test_questions_that_fail),
+    PG_CASE(test_taken),
     PG_CASE(test_later_errors),
     PG_CASE(test_questions_together),
     PG_CASE(test_later_many),
