@@ -165,7 +165,10 @@ static enum outcome
 copy(struct carry *c, struct load *l)
 {
     int64_t size = 0;
-    enum rc rc = blob_stat(c->to, &l->wanted.key, &size, &l->err);
+    enum rc rc = RC_NOT_FOUND;
+
+    if (!c->fresh)
+        rc = blob_stat(c->to, &l->wanted.key, &size, &l->err);
 
     if (!rc && size_fits(&l->wanted, size)) {
         if (l->wanted.hashed)
@@ -386,6 +389,7 @@ carry_copy(struct carry *c, struct err *err)
         rc = rows_create(carry_path(pool, c, MANIFEST_HASHES), carry_hashes(), &hashes, err);
     if (!rc)
         rc = run_all(c, "copied", copy, hashes, err);
+    c->fresh = false;
     if (!rc && hashes)
         rc = rows_finish(hashes, &c->hashes, err);
     return rc;

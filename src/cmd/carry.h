@@ -24,6 +24,7 @@ struct carry {
     const char *dir;    /* of the rows */
     const char *suffix; /* of their files' names, behind ".jsonl" */
     bool notes_hashes;  /* this is the export */
+    bool fresh;         /* the target was found empty: nobody need look at it for each blob */
     struct blob_store *from, *to;
     int64_t all_blobs, all_bytes; /* how many the rows name */
 

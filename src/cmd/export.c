@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/js.h"
 #include "cmd/carry.h"
 #include "cmd/copy.h"
@@ -183,6 +184,7 @@ turn(struct export *x, struct err *err)
 {
     enum rc rc = take_rows(x, err);
 
+    CRASH_POINT("export.after-rows");
     return rc ? rc : carry_copy(&x->carry, err);
 }
 
@@ -234,8 +236,11 @@ name_rows(struct export *x, const char *table, struct err *err)
 static enum rc
 replace(struct export *x, struct err *err)
 {
-    enum rc rc = outdir_retire(&x->out, err);
+    enum rc rc;
 
+    CRASH_POINT("export.after-bytes");
+    rc = outdir_retire(&x->out, err);
+    CRASH_POINT("export.after-retire");
     for (size_t i = 0; i < DUMP_TABLES && !rc; i++)
         rc = name_rows(x, dump_tables[i].name, err);
     if (!rc)
@@ -263,6 +268,7 @@ finish(struct export *x, json_t **ret, struct err *err)
     x->manifest.bytes = x->carry.all_bytes;
     secret_check_mac(x->secret.audit_seal, x->manifest.secret);
     manifest = manifest_json(&x->manifest);
+    CRASH_POINT("export.before-manifest");
     rc = outdir_finish(&x->out, manifest, err);
     if (!rc)
         *ret = carry_report(&x->carry, &x->manifest, true);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/js.h"
 #include "cmd/carry.h"
 #include "cmd/copy.h"
@@ -292,14 +293,17 @@ fill(struct import *im, const struct importing *begun, struct err *err)
 
     if (rc || im->carry.faulty || conf_flag(im->conf, CONF_BYTES_ONLY))
         return rc;
+    CRASH_POINT("import.after-bytes");
     if (begun->step == 0)
         rc = end_bytes(im, err);
     if (!rc)
         rc = bring_rows(im, err);
+    CRASH_POINT("import.after-rows");
     if (!rc)
         rc = verify_rows(im, err);
     if (!rc && !conf_flag(im->conf, CONF_QUICK))
         rc = verify_bytes(im, err);
+    CRASH_POINT("import.before-finish");
     return rc || im->carry.faulty ? rc : target_finish(&im->target, err);
 }
 
@@ -313,6 +317,7 @@ run(struct import *im, json_t **ret, struct err *err)
     if (!rc)
         rc = target_open(&im->target, &begun, err);
     im->carry.to = im->target.blobs;
+    im->carry.fresh = im->target.fresh;
     if (!rc)
         rc = fill(im, &begun, err);
     if (rc)

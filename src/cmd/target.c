@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/log.h"
 #include "cmd/copy.h"
 #include "cmd/engines.h"
@@ -233,8 +234,11 @@ target_open(struct target *t, struct importing *ret, struct err *err)
         rc = db_connect(t->db, DB_WRITER, &t->conn, err);
     if (!rc)
         rc = schema_migrate(t->conn, t->secret->audit_seal, &from, &to, err);
+    CRASH_POINT("import.before-note");
     if (!rc)
         rc = note(t, noted, ret, err);
+    CRASH_POINT("import.after-note");
+    t->fresh = !noted;
     return rc || has_secret ? rc : copy_secret(t, err);
 }
 
@@ -255,6 +259,7 @@ step_once(const struct target *t, target_step_fn *fn, void *arg, struct err *err
         rc = fn(&tx, &im, arg, err);
     if (!rc)
         rc = importing_write(&tx, &im, err);
+    CRASH_POINT("import.before-commit");
     if (!rc)
         return db_commit(t->conn, err);
     db_rollback(t->conn);

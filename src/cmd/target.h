@@ -27,6 +27,7 @@ struct target {
     struct db_conn *conn;
     struct blob_store *blobs;
     struct id owner; /* of the note */
+    bool fresh;      /* it was empty: no import has begun before */
 };
 
 /*

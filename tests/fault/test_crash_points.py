@@ -55,6 +55,11 @@ PROVOKED_BY = {
     "backup.before-snapshot": "backup", "backup.after-snapshot": "backup",
     "backup.after-blobs": "backup", "backup.before-database": "backup",
     "backup.before-manifest": "backup", "backup.after-manifest": "backup",
+    "export.after-rows": "export", "export.after-bytes": "export",
+    "export.after-retire": "export", "export.before-manifest": "export",
+    "import.before-note": "import", "import.after-note": "import", "import.after-bytes": "import",
+    "import.before-commit": "import:9", "import.after-rows": "import",
+    "import.before-finish": "import",
 }
 
 
@@ -315,6 +320,41 @@ def run_backup(stage, point):
     url = data(stage.server.api(stage.key).get(
         f"/v1/documents/{stage.prepared.document}"))["download_url"]
     assert requests.get(url, timeout=10).content == BYTES
+
+
+def moved(stage, export):
+    """The server is on what an import makes of the export, and has all of it."""
+    stage.server.data_dir = stage.server.home / "moved"
+    stage.server.run("import", export)
+    stage.server.start()
+    stage.sound()
+    url = data(stage.server.api(stage.key).get(
+        f"/v1/documents/{stage.prepared.document}"))["download_url"]
+    assert requests.get(url, timeout=10).content == BYTES
+
+
+def run_export(stage, point):
+    export, none = stage.server.home / "export", stage.server.home / "none"
+    stage.run_to_death(point, "export", export)
+    assert harness.run_binary("import", export, "--data", none).returncode == 2
+    stage.server.run("export", export)
+    first = (export / "manifest.json").read_bytes()
+    stage.run_to_death(point, "export", export)     # brought up to date: the earlier one counts
+    assert (export / "manifest.json").exists() == (point in ("export.after-rows",
+                                                             "export.after-bytes"))
+    stage.server.run("export", export)
+    assert (export / "manifest.json").read_bytes() == first
+    moved(stage, export)
+
+
+def run_import(stage, point):
+    export = stage.server.home / "export"
+    stage.server.run("export", export)
+    stage.server.data_dir = stage.server.home / "moved"
+    stage.run_to_death(point, "import", export)
+    served = harness.run_binary("serve", "--data", stage.server.data_dir)
+    assert served.returncode == 1, "serves half a library"
+    moved(stage, export)
 
 
 RUN = {name[4:]: function for name, function in globals().items() if name.startswith("run_")}
