@@ -7,7 +7,7 @@ import pytest
 from harness import at_once, data, refused
 from nodes import audit_total
 
-KEYS = 10
+KEYS = 3
 
 
 def test_each_sees_what_the_others_did(cluster):

@@ -116,9 +116,8 @@ def one_outage(server, cluster, how):
     assert slowest < 2 + SLACK and last < 2 + SLACK
 
 
-@pytest.mark.parametrize("how", ENDS)
-def test_server_ends_under_load(server, pair, how):
-    one_outage(server, pair, how)
+def test_server_killed_under_load(server, pair):
+    one_outage(server, pair, "killed")
 
 
 @pytest.mark.slow
@@ -164,7 +163,7 @@ def terminated(server, cluster, cycles):
 
 
 def test_connections_terminated(server, pair):
-    terminated(server, pair, 10)
+    terminated(server, pair, 5)
 
 
 @pytest.mark.slow
@@ -183,7 +182,7 @@ def cut_in_commit(server, store, cuts, towards):
             with load.running():
                 load.await_service(time.monotonic())
                 for _ in range(cuts):
-                    cut = proxy.cut(towards=towards, pattern=b"COMMIT")
+                    cut = proxy.cut(towards=towards, pattern=b"COMMIT\0")
                     if towards == "server":
                         proxy.drop()    # the word is sent once on a connection, to be prepared
                     wait_for(lambda cut=cut: cut.hits == 1, 30, 0.005)
@@ -194,9 +193,8 @@ def cut_in_commit(server, store, cuts, towards):
             print(f"{cuts} connections cut at COMMIT on its way to the {towards}: {load.summary()}")
 
 
-@pytest.mark.parametrize("towards", ["client", "server"])
-def test_cut_in_commit(server, store, towards):
-    cut_in_commit(server, store, 10, towards)
+def test_cut_in_commit(server, store):
+    cut_in_commit(server, store, 5, "server")
 
 
 @pytest.mark.slow

@@ -7,9 +7,10 @@ from collections import Counter
 
 import pytest
 
+from bed.tcp_proxy import TcpProxy
 from harness import at_once, data, wait_for
 from ledger import FORM, metric, multipart, record_id
-from nodes import audit_total
+from nodes import Cluster, audit_total, new_database, new_prefix
 from quick import Quick
 
 LEASE, INTERVAL = 30, 5     # seconds; jobs.c, purge.c
@@ -63,7 +64,7 @@ def test_due_bytes_are_erased_once(cluster, store):
     workspace = cluster.workspace()
     key, api = workspace.key(), workspace.api()
     others = set(blobs_of(store, cluster))
-    ids = uploaded(cluster.nodes[0], key, 100)
+    ids = uploaded(cluster.nodes[0], key, 60)
     assert len(set(blobs_of(store, cluster)) - others) == len(ids)
     delete_all(cluster, key, ids)
     wait_for(lambda: purged(api, ids), 1 + 2 * INTERVAL + SLACK)
@@ -71,34 +72,43 @@ def test_due_bytes_are_erased_once(cluster, store):
     check_purges(cluster, workspace, api, ids)
 
 
-def test_upload_under_way_is_not_swept(cluster):
-    """A node that starts sweeps what was left behind; not what is about to be named at another."""
-    workspace = cluster.workspace()
-    api = cluster.nodes[0].api(workspace.key())
-    url = data(api.post("/v1/documents/upload-url", json={"storage_path": "slow"}), 201)
-    go_on = threading.Event()
-    content = [b"a" * 70000, b"b" * 70000]
+def test_bytes_about_to_be_named_are_not_swept(database, store):
+    """A node that starts sweeps what was left behind; not what another has just received, though
+    the transaction that names it takes its time."""
+    url, prefix = new_database(database), new_prefix(store)
+    with TcpProxy(database.number) as proxy, Cluster(url, prefix, count=2) as cluster:
+        receiving, sweeping = cluster.nodes
+        receiving.stop()
+        receiving.env["DOSSIER_DATABASE"] = (url.replace(f":{database.number}/", f":{proxy.port}/")
+                                             + "?dossier_statement_ms=50000")
+        receiving.start()
+        api = receiving.api(cluster.workspace().key())
+        made = data(api.post("/v1/documents/upload-url", json={"storage_path": "slow"}), 201)
+        go_on = threading.Event()
 
-    def body():
-        yield content[0]
-        assert go_on.wait(60)
-        yield content[1]
+        def body():
+            yield b"a" * 70000
+            wait_for(lambda: metric(receiving, "dossier_uploaded_bytes_total"), 30)
+            proxy.freeze()
+            go_on.set()
+            yield b"b" * 70000
 
-    def send():
-        return api.put(url["upload_url"], data=body())
+        def send():
+            return api.put(made["upload_url"], data=body())
 
-    def restart():
-        time.sleep(0.3)
-        cluster.nodes[1].kill()
-        cluster.nodes[1].start()
-        wait_for(lambda: metric(cluster.nodes[1], 'dossier_job_last_run_seconds{job="sweep"}'), 40)
-        go_on.set()
+        def sweep():
+            assert go_on.wait(30)
+            wait_for(lambda: blobs_of(store, cluster), 30)
+            sweeping.kill()
+            sweeping.start()
+            wait_for(lambda: metric(sweeping, 'dossier_job_last_run_seconds{job="sweep"}'), 40)
+            proxy.heal()
 
-    answer, _ = at_once(2, lambda i: (send, restart)[i]())
-    assert answer.status_code == 200, answer.text
-    made = api.new_document(storage_path="slow")
-    shown = data(api.get(f"/v1/documents/{made['id']}"))
-    assert api.get(shown["download_url"]).content == b"".join(content)
+        answer, _ = at_once(2, lambda i: (send, sweep)[i]())
+        assert answer.status_code == 200, answer.text
+        shown = data(api.get(f"/v1/documents/{api.new_document(storage_path='slow')['id']}"))
+        assert api.get(shown["download_url"]).content == b"a" * 70000 + b"b" * 70000
+        cluster.verify()
 
 
 def test_all_stop_at_once(cluster):
