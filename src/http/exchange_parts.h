@@ -32,7 +32,6 @@ struct exchange {
     bool stream_kept;
 
     struct replay replay;
-    bool again; /* the work runs for the second time */
     struct reply reply;
     struct budget_state budget;
     bool has_budget;

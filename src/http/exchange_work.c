@@ -234,27 +234,11 @@ hand_over(struct exchange *ex, enum place place, void (*fn)(void *arg))
         fail(ex, rc, &err);
 }
 
-/*
- * It may have waited for a twin with the same key, whose work was then in its way. The second time
- * it finds the twin's answer, or fails by itself.
- */
-static bool
-twin_may_have_come(const struct exchange *ex, enum rc rc)
-{
-    return rc && rc_info(rc)->http < 500 && ex->replay.on && !ex->again &&
-           engine_is_shared(ex->rq.app->engine);
-}
-
 static void
 write_done(void *arg, enum rc rc, const struct err *err)
 {
     struct exchange *ex = arg;
 
-    if (twin_may_have_come(ex, rc)) {
-        ex->again = true;
-        submit(ex, write_fn, write_done);
-        return;
-    }
     note(ex, rc, err);
     /* an unknown outcome may turn out as committed: the bytes stay, and the sweep knows better */
     ex->stream_kept = (rc == RC_OK || rc == RC_COMMIT_UNKNOWN || rc == RC_OUTCOME_UNKNOWN) &&
