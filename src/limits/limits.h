@@ -9,8 +9,8 @@
  *      says so, and limits_add() makes the counter from what the node knows.
  *  I4  limits_add() tells all that a node has counted, not what is new: done twice, or after draws
  *      whose outcome nobody knows, it counts nothing twice.
- *  I5  No call but limits_connect() takes longer than LIMITS_CONNECT_MS + LIMITS_ANSWER_MS, where
- *      the server answers at all.
+ *  I5  No call but limits_connect() waits longer than LIMITS_ANSWER_MS; or, where it needs a new
+ *      connection, LIMITS_CONNECT_MS and a few times LIMITS_ANSWER_MS.
  *
  * Threads: all functions but limits_open() and limits_free() may be called from any thread.
  */
@@ -54,8 +54,8 @@ struct limits_count {
     int64_t day;   /* days since 1970 */
     int64_t seed;  /* what all nodes had used without `unsaved`, as far as this one knows */
     int64_t total; /* granted to this name by the server, and by the node itself */
-    int64_t alone; /* granted by the node itself since it last told */
-    int64_t alone_since_ms; /* the first of these, by the node's wall clock */
+    int64_t alone; /* of these by the node itself */
+    int64_t alone_since_ms; /* since when it has done so, the last time, by its wall clock */
     int64_t unsaved;        /* counted by this node, and not in anybody's seed yet */
     int64_t minute;         /* granted to this name in the node's present minute; 0: none */
     int64_t minute_age_ms;  /* how long ago that minute began */
