@@ -61,9 +61,13 @@ def start_all(names, stack):
 
 def run(command, variables):
     """Runs it; its exit status. A signal to us goes on to it."""
-    process = subprocess.Popen(command, env={**os.environ, **variables})
+    process, early = None, []
     for number in signal.SIGTERM, signal.SIGHUP:
-        signal.signal(number, lambda number, _: process.send_signal(number))
+        signal.signal(number, lambda number, _:
+                      process.send_signal(number) if process else early.append(number))
+    process = subprocess.Popen(command, env={**os.environ, **variables})
+    for number in early:
+        process.send_signal(number)
     # the terminal sends Ctrl-C to the command as well, which decides what it means
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     status = process.wait()

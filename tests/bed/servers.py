@@ -287,14 +287,22 @@ class Engine:
 
     def run(self, *argv, env=None, expect=0, **options):
         """Runs a command of the engine to its end, unprivileged; what it prints."""
-        done = subprocess.run(
-            unprivileged(argv), capture_output=True, text=True, stdin=subprocess.DEVNULL,
-            cwd=self.home, env={**os.environ, "HOME": str(self.home), **(env or {})},
-            timeout=COMMAND_SECONDS, check=False, **options)
-        if expect is not None and done.returncode != expect:
+        with subprocess.Popen(
+                unprivileged(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE, text=True, cwd=self.home, start_new_session=True,
+                env={**os.environ, "HOME": str(self.home), **(env or {})}, **options) as process:
+            words = "pid", process.pid, guard.started(process.pid)
+            _guard.tell(*words)     # some wait without end for a server that is not there
+            try:
+                out, errors = process.communicate(timeout=COMMAND_SECONDS)
+            finally:
+                if process.poll() is None:
+                    guard.kill(process.pid)
+                _guard.tell("gone", *words)
+        if expect is not None and process.returncode != expect:
             words = " ".join(map(str, argv))
-            raise NotReady(f"{words}: exit {done.returncode}\n{done.stdout}{done.stderr}")
-        return done.stdout
+            raise NotReady(f"{words}: exit {process.returncode}\n{out}{errors}")
+        return out
 
     def write(self, name, text):
         """A file in the directory that the daemons can read; its path."""
