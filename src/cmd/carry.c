@@ -2,6 +2,7 @@
 #include "cmd/carry.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -56,6 +57,7 @@ struct round {
     pthread_cond_t wake;
     struct load loads[WINDOW];
     size_t first, n;
+    _Atomic bool failed;        /* nobody need go on */
     struct rows_writer *hashes; /* NULL: not noted */
     struct sha256 *lost;
     int64_t blobs, bytes, shown_ms;
@@ -169,7 +171,6 @@ copy(struct carry *c, struct load *l)
 
     if (!c->fresh)
         rc = blob_stat(c->to, &l->wanted.key, &size, &l->err);
-
     if (!rc && size_fits(&l->wanted, size)) {
         if (l->wanted.hashed)
             return IS_THERE;
@@ -203,7 +204,7 @@ work(void *arg)
     int64_t until = clock_mono_ms() + PATIENCE_MS;
 
     while ((l->outcome = round->fn(round->carry, l)) == FAILED && l->err.code == RC_UNAVAILABLE &&
-           clock_mono_ms() < until)
+           clock_mono_ms() < until && !atomic_load(&round->failed))
         (void)usleep(PAUSE_US);
     pthread_mutex_lock(&round->lock);
     l->done = true;
@@ -306,6 +307,8 @@ settle(struct round *round, enum rc before, struct err *err)
     round->n--;
     if (!before)
         rc = take_outcome(round, l, err);
+    if (rc)
+        atomic_store(&round->failed, true);
     base_pool_free(&l->pool);
     if (clock_mono_ms() - round->shown_ms >= SHOW_MS)
         show(round);

@@ -15,6 +15,7 @@
  * An earlier export in the directory stays one until all that the new one needs is beside it.
  */
 #include <errno.h>
+#include <ftw.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -275,6 +276,15 @@ finish(struct export *x, json_t **ret, struct err *err)
     return rc;
 }
 
+static int
+remove_empty(const char *path, const struct stat *info, int kind, struct FTW *at)
+{
+    (void)info;
+    if (kind == FTW_DP && at->level > 0)
+        (void)rmdir(path); /* fails where anything is left */
+    return 0;
+}
+
 static enum rc
 open_all(struct export *x, struct err *err)
 {
@@ -340,6 +350,8 @@ command_export(struct command_env *env, const struct conf *conf, json_t **ret, s
     lent_end(&x.lent);
     json_decref(x.carry.faults);
     blob_store_free(&x.carry.to);
+    if (!rc && env->exit == 0) /* as if it had been written at once */
+        (void)nftw(home_path(env->pool, x.dir, "objects"), remove_empty, 16, FTW_DEPTH | FTW_PHYS);
     if (!env->home)
         blob_store_free(&x.carry.from);
     outdir_close(&x.out);

@@ -251,10 +251,10 @@ verify_table(struct import *im, const struct dump_table *t, const struct rows_su
 static enum rc
 verify_rows(struct import *im, struct err *err)
 {
-    enum rc rc = target_settle(&im->target, err);
+    enum rc rc;
 
-    if (!rc)
-        rc = db_begin_read(im->target.conn, err);
+    target_settle(&im->target);
+    rc = db_begin_read(im->target.conn, err);
     if (rc)
         return rc;
     for (size_t i = 0; i < DUMP_TABLES && !rc; i++) {

@@ -266,6 +266,30 @@ step_once(const struct target *t, target_step_fn *fn, void *arg, struct err *err
     return rc;
 }
 
+static enum rc
+finish_once(const struct target *t, target_step_fn *fn, void *arg, struct err *err)
+{
+    SCOPED_POOL(pool);
+    struct tx tx = tx_of(t, t->conn, pool);
+    struct importing im;
+    bool noted = false;
+    enum rc rc = db_begin_write(t->conn, err);
+
+    (void)fn;
+    (void)arg;
+    if (rc)
+        return rc;
+    rc = importing_noted(&tx, &noted, err); /* not: a commit before was one after all */
+    if (!rc && noted)
+        rc = importing_read(&tx, &t->owner, &im, err);
+    if (!rc && noted)
+        rc = importing_end(&tx, err);
+    if (!rc)
+        return db_commit(t->conn, err);
+    db_rollback(t->conn);
+    return rc;
+}
+
 /* Whether a transaction was committed, the note says that is read when it is run again. */
 static bool
 worth_a_rerun(const struct target *t, enum rc rc)
@@ -274,43 +298,41 @@ worth_a_rerun(const struct target *t, enum rc rc)
            (rc == RC_RERUN || rc == RC_UNAVAILABLE || rc == RC_COMMIT_UNKNOWN || rc == RC_BUSY);
 }
 
-enum rc
-target_step(struct target *t, target_step_fn *fn, void *arg, struct err *err)
+typedef enum rc once_fn(const struct target *t, target_step_fn *fn, void *arg, struct err *err);
+
+static enum rc
+persist(const struct target *t, once_fn *once, target_step_fn *fn, void *arg, struct err *err)
 {
     int64_t until = clock_mono_ms() + PATIENCE_MS;
-    enum rc rc = step_once(t, fn, arg, err);
+    enum rc rc = once(t, fn, arg, err);
 
     while (worth_a_rerun(t, rc) && clock_mono_ms() < until) {
         log_warn("import: %s; trying again", err->detail);
         (void)usleep(PAUSE_US);
-        rc = step_once(t, fn, arg, err);
+        rc = once(t, fn, arg, err);
     }
     return rc;
 }
 
 enum rc
-target_settle(struct target *t, struct err *err)
+target_step(struct target *t, target_step_fn *fn, void *arg, struct err *err)
 {
-    return db_script(t->conn, &analyze, err);
+    return persist(t, step_once, fn, arg, err);
+}
+
+void
+target_settle(struct target *t)
+{
+    struct err err;
+
+    if (db_script(t->conn, &analyze, &err))
+        log_warn("import: %s", err.detail);
 }
 
 enum rc
 target_finish(struct target *t, struct err *err)
 {
-    SCOPED_POOL(pool);
-    struct tx tx = tx_of(t, t->conn, pool);
-    struct importing im;
-    enum rc rc = db_begin_write(t->conn, err);
-
-    if (rc)
-        return rc;
-    rc = importing_read(&tx, &t->owner, &im, err);
-    if (!rc)
-        rc = importing_end(&tx, err);
-    if (!rc)
-        return db_commit(t->conn, err);
-    db_rollback(t->conn);
-    return rc;
+    return persist(t, finish_once, NULL, NULL, err);
 }
 
 void

@@ -44,8 +44,8 @@ typedef enum rc target_step_fn(struct tx *tx, struct importing *im, void *arg, s
 /* Runs fn() until its transaction is committed, whatever connections are lost meanwhile. */
 MUST_CHECK enum rc target_step(struct target *t, target_step_fn *fn, void *arg, struct err *err);
 
-/* All rows are in: the database takes a look at them, so that it finds its way. */
-MUST_CHECK enum rc target_settle(struct target *t, struct err *err);
+/* All rows are in: the database may take a look at them, to find its way. */
+void target_settle(struct target *t);
 
 /* All is there and right: it may be served. */
 MUST_CHECK enum rc target_finish(struct target *t, struct err *err);

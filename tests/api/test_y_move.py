@@ -23,6 +23,7 @@ import harness
 from harness import Server, data, run_binary
 from ledger import World
 from library import Library, bytes_of
+from test_y_backup import on_terminal
 
 ENGINES = {"DOSSIER_DATABASE": "sqlite", "DOSSIER_BLOBS": "fs"}
 SCALED = pytest.param("scaled", marks=pytest.mark.skipif(
@@ -104,10 +105,14 @@ def files(directory):
             if path.is_file()}
 
 
+def names(directory):
+    return {str(path.relative_to(directory)) for path in directory.rglob("*")}
+
+
 def assert_same(one, other):
-    """Both exports have the same files with the same bytes."""
+    """Both exports have the same directories, and the same files with the same bytes."""
+    assert names(one) == names(other)
     left, right = files(one), files(other)
-    assert left.keys() == right.keys()
     differing = [name for name in left if not filecmp.cmp(left[name], right[name], shallow=False)]
     assert not differing
 
@@ -283,6 +288,49 @@ def test_broken_seal_stays_broken(moved, place, tmp_path, engine):
         found = {w["workspace"]: w["intact"] for w in json.loads(done.stdout)["workspaces"]}
         assert [name for name, intact in found.items() if not intact] == [broken]
         assert len(found) == 3
+
+
+def test_progress_is_for_terminals(moved, place, tmp_path):
+    here, blobs = place("embedded"), moved.report["blobs"]
+    shown = on_terminal("import", moved.export, "--data", here.data_dir)
+    assert shown[0].startswith("dossier: copied ") and "MiB (" in shown[0]
+    assert shown[-1].startswith(f"dossier: verified {blobs} of {blobs} blobs, ")
+    shown = on_terminal("export", tmp_path / "export", "--data", here.data_dir)
+    assert shown[-1].startswith(f"dossier: verified {blobs} of {blobs} blobs, ")
+
+
+# ---- what the end finds out ----
+
+def test_damage_of_the_target_is_mended(moved, place):
+    """Bytes that changed after they were copied are copied once more."""
+    quick, thorough = place("embedded"), place("embedded")
+    for target in (quick, thorough):
+        target.run("import", moved.export, "--bytes-only")
+        blob = max(files(target.data_dir / "blobs/objects").values(), key=os.path.getsize)
+        flip(blob, 1000)
+    assert quick.run("import", moved.export, "--quick")["copied_blobs"] == 0
+    assert json.loads(quick.command("check").stdout)["counts"]["wrong_hash"] == 1
+    report = thorough.run("import", moved.export)
+    assert report["copied_blobs"] == 1 and report["verified_blobs"] >= report["blobs"]
+    assert_whole(thorough, moved.library)
+
+
+def test_damage_of_the_export_is_mended(moved, export, place):
+    here = place("embedded")
+    here.run("import", moved.export)
+    flip(max(files(export / "objects").values(), key=os.path.getsize), 1000)
+    assert here.run("export", export, "--quick")["copied_blobs"] == 0
+    assert here.run("export", export)["copied_blobs"] == 1
+    assert_same(moved.export, export)
+
+
+def test_rows_of_others_are_found(moved, place):
+    target = place("embedded")
+    target.run("import", moved.export, "--bytes-only")
+    with contextlib.closing(sqlite3.connect(target.data_dir / "dossier.db")) as rows, rows:
+        rows.execute("INSERT INTO docs_user (workspace_id, id) VALUES (1, 'x')")
+    refused(target.command("import", moved.export), 1, "docs_user")
+    assert refuses_to_serve(target)
 
 
 # ---- cut short ----
