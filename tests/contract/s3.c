@@ -194,6 +194,7 @@ request(const struct blob_presigned *p, const char *url, const char *other, stru
     }
     assert_int_equal(curl_easy_setopt(curl, CURLOPT_URL, url), CURLE_OK);
     (void)curl_easy_setopt(curl, CURLOPT_PROXY, "");
+    (void)curl_easy_setopt(curl, CURLOPT_TIMEOUT, 60L);
     (void)curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
     (void)curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, client_take);
     (void)curl_easy_setopt(curl, CURLOPT_WRITEDATA, c);

@@ -11,8 +11,6 @@
  *  I2  A fetch belongs to its reader and to the thread that runs it; the last one that leaves
  *      frees it.
  */
-#include <stdlib.h>
-
 #include "base/text.h"
 #include "blob/s3/s3.h"
 
@@ -61,7 +59,7 @@ struct s3_reader {
 static void
 window_drop(struct s3_store *st, struct window *w)
 {
-    free(w->bytes);
+    (void)talloc_free(w->bytes);
     (void)atomic_fetch_add(&st->read_room, w->room);
     *w = (struct window){0};
 }
@@ -70,16 +68,18 @@ window_drop(struct s3_store *st, struct window *w)
  * Room for `want` bytes. Where many readers have taken what there is, a small window is to be had
  * nevertheless: they shall be slow rather than fail.
  */
-static void
-window_init(struct s3_store *st, struct window *w, int64_t at, int64_t want)
+static struct window
+window_new(struct s3_store *st, int64_t at, int64_t want)
 {
-    *w = (struct window){.at = at, .len = want};
-    if (want > FIRST_WINDOW && !s3_take_room(&st->read_room, want))
-        w->len = FIRST_WINDOW;
+    struct window w = {.at = at, .len = want};
+
+    if (want > FIRST_WINDOW && s3_take_room(&st->read_room, want))
+        w.room = want;
     else if (want > FIRST_WINDOW)
-        w->room = want;
-    w->bytes = malloc(w->len > 0 ? (size_t)w->len : 1);
-    BUG_ON(!w->bytes);
+        w.len = FIRST_WINDOW;
+    w.bytes = talloc_size(NULL, (size_t)w.len);
+    BUG_ON(!w.bytes);
+    return w;
 }
 
 static bool
@@ -179,6 +179,14 @@ get_window(struct s3_store *st, const char *key, const char *etag, int64_t size,
 /* --- fetches --- */
 
 static void
+fetch_free(struct fetch *f)
+{
+    window_drop(f->st, &f->window);
+    BUG_ON(pthread_mutex_destroy(&f->lock) || pthread_cond_destroy(&f->ended));
+    (void)talloc_free(f);
+}
+
+static void
 fetch_unref(struct fetch *f)
 {
     bool last;
@@ -186,11 +194,8 @@ fetch_unref(struct fetch *f)
     pthread_mutex_lock(&f->lock);
     last = --f->refs == 0;
     pthread_mutex_unlock(&f->lock);
-    if (!last)
-        return;
-    window_drop(f->st, &f->window);
-    BUG_ON(pthread_mutex_destroy(&f->lock) || pthread_cond_destroy(&f->ended));
-    free(f);
+    if (last)
+        fetch_free(f);
 }
 
 static void
@@ -216,10 +221,9 @@ run_fetch(void *arg)
 static bool
 fetch_start(struct s3_reader *r, int64_t at, int64_t want)
 {
-    struct fetch *f = calloc(1, sizeof(*f));
+    struct fetch *f = MEM_NEW(NULL, struct fetch);
     struct err err;
 
-    BUG_ON(!f);
     f->st = r->st;
     memcpy(f->key, r->key, sizeof(f->key));
     memcpy(f->etag, r->etag, sizeof(f->etag));
@@ -227,13 +231,12 @@ fetch_start(struct s3_reader *r, int64_t at, int64_t want)
     f->job = (struct job){.fn = run_fetch, .arg = f};
     f->refs = 2;
     BUG_ON(pthread_mutex_init(&f->lock, NULL) || pthread_cond_init(&f->ended, NULL));
-    window_init(f->st, &f->window, at, want < f->size - at ? want : f->size - at);
+    f->window = window_new(f->st, at, want < f->size - at ? want : f->size - at);
     if (s3_submit(f->st, &f->job, &err) == RC_OK) {
         r->ahead = f;
         return true;
     }
-    f->refs = 1;
-    fetch_unref(f);
+    fetch_free(f);
     return false;
 }
 
@@ -315,20 +318,19 @@ s3_read_open(struct blob_store *base, const struct blob_key *key, struct blob_re
              struct err *err)
 {
     struct s3_reader *r = MEM_NEW(NULL, struct s3_reader);
-    char *fitting;
     enum rc rc;
 
     r->st = (struct s3_store *)base;
     name_path(key, r->key);
-    window_init(r->st, &r->window, 0, FIRST_WINDOW);
+    r->window = window_new(r->st, 0, FIRST_WINDOW);
     rc = open_first(r, s3_deadline(&r->st->client), err);
     if (rc) {
         s3_reader_free(&r->base);
         return rc;
     }
-    fitting = r->window.len > 0 ? realloc(r->window.bytes, (size_t)r->window.len) : NULL;
-    if (fitting)
-        r->window.bytes = fitting;
+    if (r->window.len > 0)
+        r->window.bytes = talloc_realloc_size(NULL, r->window.bytes, (size_t)r->window.len);
+    BUG_ON(r->window.len > 0 && !r->window.bytes);
     *ret = &r->base;
     return RC_OK;
 }
@@ -356,7 +358,7 @@ move_to(struct s3_reader *r, int64_t offset, struct err *err)
         return fetch_take(r, err);
     fetch_forget(r);
     want = window_size(r, offset);
-    window_init(r->st, &w, offset, want < r->base.size - offset ? want : r->base.size - offset);
+    w = window_new(r->st, offset, want < r->base.size - offset ? want : r->base.size - offset);
     rc = get_window(r->st, r->key, r->etag, r->base.size, &w, err);
     if (rc) {
         window_drop(r->st, &w);

@@ -13,7 +13,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -81,7 +80,7 @@ struct s3_writer {
 static void
 piece_drop(struct s3_store *st, struct piece *p)
 {
-    free(p->bytes);
+    (void)talloc_free(p->bytes);
     (void)atomic_fetch_add(&st->write_room, (int64_t)p->room);
     *p = (struct piece){.at = -1};
 }
@@ -137,7 +136,7 @@ piece_grow(struct s3_store *st, struct piece *p, size_t len)
     size_t need = (size_t)p->len + len, room = p->room ? p->room : FIRST_ROOM;
     char *grown;
 
-    if (need <= p->room)
+    if (p->bytes && need <= p->room)
         return true;
     while (room < need)
         room *= 2;
@@ -145,7 +144,7 @@ piece_grow(struct s3_store *st, struct piece *p, size_t len)
         room = (size_t)st->client.conf.part_size;
     if (!s3_take_room(&st->write_room, (int64_t)(room - p->room)))
         return false;
-    grown = realloc(p->bytes, room);
+    grown = talloc_realloc_size(NULL, p->bytes, room);
     if (!grown) {
         (void)atomic_fetch_add(&st->write_room, (int64_t)(room - p->room));
         return false;
@@ -160,11 +159,12 @@ static enum rc
 piece_add(struct upload *up, struct piece *p, int64_t at, const char *bytes, size_t len,
           struct err *err)
 {
+    bool in_memory = p->at < 0 && piece_grow(up->st, p, len);
     enum rc rc = RC_OK;
 
-    if (p->at < 0 && !piece_grow(up->st, p, len))
+    if (p->at < 0 && !in_memory)
         rc = piece_spool(up, p, at, err);
-    if (!rc && p->at < 0)
+    if (in_memory)
         memcpy(p->bytes + p->len, bytes, len);
     else if (!rc)
         rc = spool_write(up, p->at + p->len, bytes, len, err);
@@ -217,7 +217,7 @@ drop_parts(struct upload *up)
 
         up->first = part->next;
         piece_drop(up->st, &part->piece);
-        free(part);
+        (void)talloc_free(part);
     }
     up->end = &up->first;
 }
@@ -232,7 +232,7 @@ upload_end(struct upload *up)
         (void)close(up->spool);
     BUG_ON(pthread_cond_destroy(&up->changed) || pthread_mutex_destroy(&up->lock));
     base_pool_free(&up->pool);
-    free(up);
+    (void)talloc_free(up);
 }
 
 static void
@@ -250,9 +250,8 @@ upload_unref(struct upload *up)
 static struct upload *
 upload_new(struct s3_store *st, const struct blob_key *key)
 {
-    struct upload *up = calloc(1, sizeof(*up));
+    struct upload *up = MEM_NEW(NULL, struct upload);
 
-    BUG_ON(!up);
     up->st = st;
     name_path(key, up->key);
     s3_target_init(&up->target, st, up->key);
@@ -346,7 +345,7 @@ send_next(struct upload *up)
         up->failed = rc;
         up->err = err;
     }
-    free(part);
+    (void)talloc_free(part);
     (void)pthread_cond_broadcast(&up->changed);
 }
 
@@ -409,8 +408,7 @@ queue_part(struct s3_writer *w, struct err *err)
     if (w->parts == PARTS_MAX)
         return err_set(err, RC_STORAGE_FULL, "more than %d parts of %lld bytes", PARTS_MAX,
                        (long long)up->st->client.conf.part_size);
-    part = calloc(1, sizeof(*part));
-    BUG_ON(!part);
+    part = MEM_NEW(NULL, struct part);
     part->piece = w->piece;
     part->number = ++w->parts;
     w->piece = (struct piece){.at = -1};
