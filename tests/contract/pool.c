@@ -36,6 +36,7 @@ struct world {
     sem_t finished;
     atomic_int entries, ends;
     enum rc end; /* what the end of a turn gives */
+    struct work gates[2];
     struct note notes[WORKS];
 };
 
@@ -156,13 +157,13 @@ gate_fn(struct tx *tx, void *arg, struct err *err)
 }
 
 static void
-gates_close(struct world *w, struct work gates[2])
+gates_close(struct world *w)
 {
     struct err err;
 
     for (int i = 0; i < 2; i++) {
-        gates[i] = (struct work){.fn = gate_fn, .arg = w, .lane = i + 1, .pool = w->pool};
-        EXPECT(RC_OK, engine_submit(w->engine, &gates[i], &err));
+        w->gates[i] = (struct work){.fn = gate_fn, .arg = w, .lane = i + 1, .pool = w->pool};
+        EXPECT(RC_OK, engine_submit(w->engine, &w->gates[i], &err));
         (void)sem_wait(&w->entered);
     }
 }
@@ -215,10 +216,9 @@ static void
 test_one_batch(void **state)
 {
     struct world *w = *state;
-    struct work gates[2];
     int64_t before;
 
-    gates_close(w, gates);
+    gates_close(w);
     for (size_t i = 0; i < WORKS; i++)
         (void)submit(w, i, (int64_t)i);
     before = metric(w, METRIC_COMMITS);
@@ -236,11 +236,10 @@ static void
 test_taken(void **state)
 {
     struct world *w = *state;
-    struct work gates[2];
 
     (void)submit(w, 0, 5);
     wait_for(w, 1);
-    gates_close(w, gates);
+    gates_close(w);
     for (size_t i = 1; i < 4; i++)
         (void)submit(w, i, i == 2 ? 5 : (int64_t)i);
     gate_open(w);
