@@ -188,6 +188,17 @@ def test_the_socket_of_another_is_not_removed(tmp_path):
         server.remove()
 
 
+def test_operations_on_a_unix_socket(tmp_path, server_factory):
+    server = server_factory("--admin-listen", f"unix:{tmp_path}/operations")
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(20)
+        connection.connect(str(tmp_path / "operations"))
+        connection.sendall(PROBE)
+        assert read_until_end(connection, 10)[0].startswith(b"HTTP/1.1 200")
+    assert server.stop() == 0
+    assert not (tmp_path / "operations").exists()
+
+
 # ---- who the client is ----
 
 @pytest.fixture(scope="module")

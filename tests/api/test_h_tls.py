@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import certificates
-from harness import BINARY, Server, data, run_binary, wait_for
+from harness import BINARY, Server, data, instrumented, run_binary, wait_for
 from hostile_cases import CASES, PROBE, get
 from hostile_wire import assert_healthy, converse, read_until_end, split_replies
 from test_h_early_refusal import CLIENTS, SIZE
@@ -275,6 +275,23 @@ def test_a_spoilt_pair_is_refused_at_the_start(tmp_path, pairs, kind):
                       "--tls-cert", cert, "--tls-key", key)
     assert done.returncode == 1 and done.stdout == "", done
     assert word in done.stderr and done.stderr.count("\n") == 1
+
+
+NO_TLS = """
+enum { NO };
+int MHD_is_feature_supported(int feature) { (void)feature; return NO; }
+"""
+
+
+@pytest.mark.skipif(instrumented(), reason="the sanitizer's library must be loaded first")
+def test_a_library_without_tls_is_refused_clearly(tmp_path, pairs):
+    (tmp_path / "no_tls.c").write_text(NO_TLS)
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", tmp_path / "no_tls.so", tmp_path / "no_tls.c"],
+                   check=True, timeout=60)
+    done = run_binary("serve", "--data", tmp_path / "data", "--tls-cert", pairs[0].cert,
+                      "--tls-key", pairs[0].key, "--listen", "127.0.0.1:0",
+                      env={**os.environ, "LD_PRELOAD": str(tmp_path / "no_tls.so")})
+    assert done.returncode == 1 and "was built without TLS" in done.stderr
 
 
 @pytest.mark.parametrize("option", ["--tls-cert", "--tls-key"])
