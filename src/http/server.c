@@ -78,27 +78,50 @@ uncork(struct MHD_Connection *c)
         (void)setsockopt(info->connect_fd, IPPROTO_TCP, TCP_CORK, &off, sizeof(off));
 }
 
+static gnutls_session_t
+session_of(struct MHD_Connection *c)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(c, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+
+    return info ? info->tls_session : NULL;
+}
+
+/* From now on it may be idle, as one without TLS from the beginning. */
+static void
+on_handshake(void *arg)
+{
+    peer_phase(arg, PHASE_IDLE);
+}
+
+static void
+begin_connection(struct server *s, struct MHD_Connection *c, void **socket_context)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+    BUG_ON(!info);
+    *socket_context = peer_open(s->deadlines, info->connect_fd, s->listener.path != NULL);
+    if (s->tls)
+        tls_adopt(s->tls, session_of(c), on_handshake, *socket_context);
+}
+
 static void
 on_connection(void *cls, struct MHD_Connection *c, void **socket_context,
               enum MHD_ConnectionNotificationCode code)
 {
     struct server *s = cls;
-    const union MHD_ConnectionInfo *info;
 
-    if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
-        if (s->tls)
-            uncork(c);
-        if (*socket_context)
-            peer_close(s->deadlines, *socket_context);
-        *socket_context = NULL;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        begin_connection(s, c, socket_context);
         return;
     }
-    info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
-    *socket_context =
-        info ? peer_open(s->deadlines, info->connect_fd, s->listener.path != NULL) : NULL;
-    info = s->tls ? MHD_get_connection_info(c, MHD_CONNECTION_INFO_GNUTLS_SESSION) : NULL;
-    if (info)
-        tls_adopt(s->tls, info->tls_session);
+    if (s->tls) {
+        uncork(c);
+        tls_leave(session_of(c));
+    }
+    peer_close(s->deadlines, *socket_context);
+    *socket_context = NULL;
 }
 
 static void

@@ -35,6 +35,13 @@ struct tls {
     struct pair *retired;
 };
 
+/* What a session has of ours. */
+struct adopted {
+    struct tls *tls;
+    void (*done)(void *arg);
+    void *arg;
+};
+
 static void
 pair_free(struct pair **ret)
 {
@@ -257,10 +264,38 @@ tls_expires_s(struct tls *t)
     return s;
 }
 
-void
-tls_adopt(struct tls *t, gnutls_session_t session)
+/* The client's is the last message of a handshake (1.3), or what our last one answers (1.2). */
+static int
+on_finished(gnutls_session_t session, unsigned type, unsigned when, unsigned incoming,
+            const gnutls_datum_t *message)
 {
-    gnutls_session_set_ptr(session, t); /* the HTTP library needs it for pre-shared keys only */
+    const struct adopted *a = gnutls_session_get_ptr(session);
+
+    (void)type;
+    (void)when;
+    (void)message;
+    if (incoming && a)
+        a->done(a->arg);
+    return 0;
+}
+
+/* The HTTP library needs the pointer of a session for pre-shared keys only. */
+void
+tls_adopt(struct tls *t, gnutls_session_t session, void (*done)(void *arg), void *arg)
+{
+    struct adopted *a = MEM_NEW(NULL, struct adopted);
+
+    *a = (struct adopted){.tls = t, .done = done, .arg = arg};
+    gnutls_session_set_ptr(session, a);
+    gnutls_handshake_set_hook_function(session, GNUTLS_HANDSHAKE_FINISHED, GNUTLS_HOOK_POST,
+                                       on_finished);
+}
+
+void
+tls_leave(gnutls_session_t session)
+{
+    (void)talloc_free(gnutls_session_get_ptr(session));
+    gnutls_session_set_ptr(session, NULL);
 }
 
 int
@@ -268,7 +303,7 @@ tls_retrieve(gnutls_session_t session, const struct gnutls_cert_retr_st *info,
              gnutls_pcert_st **certs, unsigned *n, gnutls_ocsp_data_st **ocsp, unsigned *n_ocsp,
              gnutls_privkey_t *key, unsigned *flags)
 {
-    struct tls *t = gnutls_session_get_ptr(session);
+    struct tls *t = ((const struct adopted *)gnutls_session_get_ptr(session))->tls;
     struct pair *p;
 
     (void)info;

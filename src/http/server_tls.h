@@ -41,8 +41,12 @@ MUST_CHECK enum rc tls_reload(struct tls *t, struct err *err);
 /* When the certificate ends, in seconds since 1970. */
 int64_t tls_expires_s(struct tls *t);
 
-/* The pair of this session is to be that of `t`: before its handshake. */
-void tls_adopt(struct tls *t, gnutls_session_t session);
+/*
+ * The pair of this session is to be that of `t`: before its handshake. done(arg) is called at the
+ * end of that. tls_leave() goes before the end of the session.
+ */
+void tls_adopt(struct tls *t, gnutls_session_t session, void (*done)(void *arg), void *arg);
+void tls_leave(gnutls_session_t session);
 
 /* The library's question for the pair of a session. */
 gnutls_certificate_retrieve_function3 tls_retrieve;

@@ -337,14 +337,14 @@ ASKED = [("/v1/documents", "GET"), ("/v1/documents", "HEAD"), ("/v1/documents", 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_a_node_has_seen_is_not_sent_again(kind, then, pair, tmp_path):
     """Not to another node, not to the same; the client is told to come back."""
-    nodes = [FakeNode(then) for _ in range(2 * len(ASKED))]     # nginx shuns what has failed
+    nodes = [FakeNode(then) for _ in range(2 * len(ASKED))]     # nginx shuns those that failed
     try:
         with getattr(fronts, kind)(tmp_path, pair, nodes) as front:
             session = requests.Session()    # one connection: also what is not the first on it
             session.verify, session.trust_env = front.verify, False
             for path, method in ASKED:
-                answer = session.request(method, front.base_url + path, timeout=20,
-                                         data=None if method in ("GET", "HEAD", "DELETE") else b"{}")
+                body = None if method in ("GET", "HEAD", "DELETE") else b"{}"
+                answer = session.request(method, front.base_url + path, data=body, timeout=20)
                 assert_unavailable(path, answer)
     finally:
         for node in nodes:

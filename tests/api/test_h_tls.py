@@ -120,15 +120,23 @@ def many_half_hellos(server, _key):
     return sorted(took)
 
 
+def idle_after_the_handshake(server, _key):
+    """As browsers connect ahead: asks after longer than a handshake may take."""
+    with server.connect() as connection:
+        time.sleep(14)
+        connection.sendall(PROBE)
+        return [reply.status for reply in split_replies(read_until_end(connection, 10)[0])]
+
+
 CUT_SCENES = [slow_header, slow_second_header, slow_upload, half_hello, dripping_hello, no_finish]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def scenes(server):
     key = server.workspace().key()
-    with ThreadPoolExecutor(len(CUT_SCENES) + 1) as pool:
+    with ThreadPoolExecutor(len(CUT_SCENES) + 2) as pool:
         yield {scene.__name__: pool.submit(scene, server, key)
-               for scene in [*CUT_SCENES, many_half_hellos]}
+               for scene in [*CUT_SCENES, many_half_hellos, idle_after_the_handshake]}
 
 
 # ---- what it speaks ----
@@ -478,3 +486,7 @@ def test_the_slow_are_cut(scenes, scene):
 def test_half_handshakes_hold_nobody_up(scenes):
     took = scenes["many_half_hellos"].result(50)
     assert took[-1] < 5 and took[len(took) // 2] < 1
+
+
+def test_a_connection_may_be_idle_after_its_handshake(scenes):
+    assert scenes["idle_after_the_handshake"].result(50) == [200]
