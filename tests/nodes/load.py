@@ -24,6 +24,7 @@ from nodes import address_of
 PAUSE = 0.02            # before the next try
 PATIENCE = 90           # seconds until a request must have been acknowledged
 TIMEOUT = 30
+READS = 0.3             # a step
 
 
 class Client(OneServerClient):
@@ -74,8 +75,11 @@ class Client(OneServerClient):
             time.sleep(PAUSE)
 
     def load(self, stop):
+        """Now and then it reads what it has written, with the bytes: all is there, on any node."""
         while not stop.is_set():
             self.take(self.next_step())
+            if self.living and self.rng.random() < READS:
+                self.verify_living(self.living[self.rng.choice(list(self.living))])
 
 
 class Load(World):
