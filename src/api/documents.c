@@ -271,7 +271,7 @@ api_document_get(struct request *rq, struct tx *tx, struct reply *rp, struct err
 
     rc = api_path_id(rq, 0, ID_DOCUMENT, &id, err);
     if (!rc)
-        rc = document_ask(tx, ws, &id, false, &record, err);
+        rc = document_ask(tx, ws, &id, DOCUMENT_FREE, &record, err);
     if (!rc)
         rc = link_ask_of_document(tx, ws, &id, LINKS_SHOWN_MAX, 0, &links, err);
     if (!rc)

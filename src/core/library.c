@@ -152,7 +152,7 @@ library_delete(struct tx *tx, const struct caller *caller, const struct id *id, 
     enum rc rc;
 
     memset(ret, 0, sizeof(*ret));
-    rc = document_ask(tx, ws, id, true, &record, err);
+    rc = document_ask(tx, ws, id, DOCUMENT_LOCKED, &record, err);
     if (!rc) /* behind the lock, which those take too who make references */
         rc = reference_ask(tx, ws, id, LIBRARY_REFERENCES_SHOWN, &references, err);
     if (!rc)

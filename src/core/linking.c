@@ -46,10 +46,10 @@ linking_link(struct tx *tx, const struct caller *caller, struct link *l, bool *r
     struct entity e;
     enum rc rc;
 
-    rc = document_ask(tx, ws, &l->document_id, true, &record, err);
+    rc = document_ask(tx, ws, &l->document_id, DOCUMENT_KEPT, &record, err);
     if (!rc && !caller->workspace.open_entities)
         rc = entity_ask(tx, ws, l->entity_type, l->entity_id, &entity, err);
-    if (!rc) /* behind the lock, so that it sees what others have just linked */
+    if (!rc)
         rc = link_ask(tx, ws, l, &link, err);
     if (!rc)
         rc = document_answer(tx, record, &d, err);
@@ -108,12 +108,15 @@ linking_set_reference(struct tx *tx, const struct caller *caller, const struct i
                       enum reference_type type, const char *ref_id, bool present, struct err *err)
 {
     int64_t ws = caller->workspace.number;
+    SCOPED(db_cursor) record = NULL;
     char text[ID_TEXT_LEN];
     struct document d;
     bool changed = false;
     enum rc rc;
 
-    rc = document_lock(tx, ws, document_id, &d, err);
+    rc = document_ask(tx, ws, document_id, DOCUMENT_KEPT, &record, err);
+    if (!rc)
+        rc = document_answer(tx, record, &d, err);
     if (!rc && present)
         rc = reference_put(tx, ws, document_id, type, ref_id, &changed, err);
     else if (!rc)

@@ -10,8 +10,11 @@ static const struct sql insert =
     SQL("INSERT INTO document (workspace_id, " DOCUMENT_COLUMNS
         ", search_text) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)");
 #define BY_ID "SELECT " DOCUMENT_COLUMNS " FROM document WHERE workspace_id = $1 AND id = $2"
-static const struct sql by_id = SQL(BY_ID);
-static const struct sql lock_by_id = {.sqlite = BY_ID, .pg = BY_ID " FOR UPDATE"};
+static const struct sql by_id[] = {
+    [DOCUMENT_FREE] = SQL(BY_ID),
+    [DOCUMENT_KEPT] = {.sqlite = BY_ID, .pg = BY_ID " FOR KEY SHARE"},
+    [DOCUMENT_LOCKED] = {.sqlite = BY_ID, .pg = BY_ID " FOR UPDATE"},
+};
 static const struct sql by_path =
     SQL("SELECT " DOCUMENT_COLUMNS " FROM document WHERE workspace_id = $1 AND storage_path = $2");
 static const struct sql by_blob =
@@ -136,11 +139,10 @@ document_insert(struct tx *tx, int64_t workspace, const struct document *d,
 }
 
 enum rc
-document_ask(struct tx *tx, int64_t workspace, const struct id *id, bool lock,
+document_ask(struct tx *tx, int64_t workspace, const struct id *id, enum document_hold hold,
              struct db_cursor **ret, struct err *err)
 {
-    return db_query(tx->conn, lock ? &lock_by_id : &by_id, DB_ARGS(db_int(workspace), db_id(id)),
-                    ret, err);
+    return db_query(tx->conn, &by_id[hold], DB_ARGS(db_int(workspace), db_id(id)), ret, err);
 }
 
 enum rc
@@ -154,11 +156,11 @@ document_answer(struct tx *tx, struct db_cursor *asked, struct document *ret, st
 }
 
 static enum rc
-read_one(struct tx *tx, int64_t workspace, const struct id *id, bool lock, struct document *ret,
-         struct err *err)
+read_one(struct tx *tx, int64_t workspace, const struct id *id, enum document_hold hold,
+         struct document *ret, struct err *err)
 {
     SCOPED(db_cursor) c = NULL;
-    enum rc rc = document_ask(tx, workspace, id, lock, &c, err);
+    enum rc rc = document_ask(tx, workspace, id, hold, &c, err);
 
     return rc ? rc : document_answer(tx, c, ret, err);
 }
@@ -167,14 +169,14 @@ enum rc
 document_read(struct tx *tx, int64_t workspace, const struct id *id, struct document *ret,
               struct err *err)
 {
-    return read_one(tx, workspace, id, false, ret, err);
+    return read_one(tx, workspace, id, DOCUMENT_FREE, ret, err);
 }
 
 enum rc
 document_lock(struct tx *tx, int64_t workspace, const struct id *id, struct document *ret,
               struct err *err)
 {
-    return read_one(tx, workspace, id, true, ret, err);
+    return read_one(tx, workspace, id, DOCUMENT_LOCKED, ret, err);
 }
 
 enum rc

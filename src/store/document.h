@@ -39,12 +39,21 @@ MUST_CHECK enum rc document_insert(struct tx *tx, int64_t workspace, const struc
 /* NOT_FOUND when the workspace has none. */
 MUST_CHECK enum rc document_read(struct tx *tx, int64_t workspace, const struct id *id,
                                  struct document *ret, struct err *err);
-/* The same, and nobody else changes, deletes or links it before the transaction has ended. */
+/* The same, and nobody else changes, deletes, links or refers to it before the transaction has
+ * ended. */
 MUST_CHECK enum rc document_lock(struct tx *tx, int64_t workspace, const struct id *id,
                                  struct document *ret, struct err *err);
-/* document_read() or document_lock() in two steps, between which other questions can be asked. */
-MUST_CHECK enum rc document_ask(struct tx *tx, int64_t workspace, const struct id *id, bool lock,
-                                struct db_cursor **ret, struct err *err);
+
+/* What others may do with a document before the transaction has ended. */
+enum document_hold {
+    DOCUMENT_FREE,   /* anything */
+    DOCUMENT_KEPT,   /* they do not delete it; any number may hold it like this */
+    DOCUMENT_LOCKED, /* nothing, see document_lock() */
+};
+
+/* Reading in two steps, between which other questions can be asked. */
+MUST_CHECK enum rc document_ask(struct tx *tx, int64_t workspace, const struct id *id,
+                                enum document_hold hold, struct db_cursor **ret, struct err *err);
 MUST_CHECK enum rc document_answer(struct tx *tx, struct db_cursor *asked, struct document *ret,
                                    struct err *err);
 MUST_CHECK enum rc document_by_path(struct tx *tx, int64_t workspace, const char *storage_path,
