@@ -82,6 +82,8 @@ class Library:
         """Links, references, entities."""
         self.full.entity("contact", "c-1", name="J\u00f6rg \"J\" Roe")
         self.full.entity("deal", "d-1")
+        many = [{"entity_type": "task", "entity_id": f"t-{i}"} for i in range(700)]
+        api.post("/v1/entities/batch", json={"entities": many}, expect=200)     # several batches
         ids = list(self.contents)
         for i, name in enumerate(ids[:12]):
             path = f"/v1/documents/{name}"

@@ -453,8 +453,15 @@ test_note(void **state)
     }
 
 static struct CMUnitTest cases[] = {
-    CASE(test_schema), CASE(test_every_table),   CASE(test_odd_values),  CASE(test_empty),
-    CASE(test_chains), CASE(test_chains_broken), CASE(test_many_trails), CASE(test_note),
+    CASE(test_schema),
+    CASE(test_every_table),
+    CASE(test_odd_values),
+    CASE(test_empty),
+    CASE(test_chains),
+    CASE(test_chains_broken),
+    CASE(test_chains_of_before),
+    CASE(test_many_trails),
+    CASE(test_note),
 };
 
 int

@@ -158,6 +158,34 @@ test_chains_broken(void **state)
     }
 }
 
+/* States from before an earlier move, when there were other numbers of chains: sealed by us. */
+static void
+test_chains_of_before(void **state)
+{
+    static const struct {
+        int64_t chain, chains;
+    } of_before[] = {{0, 1}, {0, 3}, {0, 16}, {2, 16}, {4, 4}};
+    struct pair *pair = *state;
+
+    for (size_t i = 0; i < ARRAY_LEN(of_before); i++) {
+        SCOPED_POOL(pool);
+        struct workspace w = add_trail(&pair->a, pool, "ws_1", CHAINS);
+        struct tx tx = tx_of(&pair->a, pool);
+        struct audit_chain ch;
+
+        write_lines(&pair->a, &w, CHAINS, 12);
+        EXPECT(RC_OK, audit_chain_read(&tx, w.number, of_before[i].chain, &ch, &pair->a.err));
+        ch.chains = of_before[i].chains;
+        EXPECT(RC_OK, audit_chain_write(&tx, w.number, &ch, &pair->a.err));
+        assert_int_not_equal(fault_of(&pair->a, &w), AUDIT_INTACT);
+        move(&pair->a, &pair->b);
+        expect_same(&pair->a, &pair->b);
+        assert_int_not_equal(fault_of(&pair->b, &w), AUDIT_INTACT);
+        clear(&pair->a);
+        clear(&pair->b);
+    }
+}
+
 /* More workspaces than are sealed at a time, and more chains than a page. */
 static void
 test_many_trails(void **state)
