@@ -460,6 +460,30 @@ memory_is_given_back(void **state)
     assert_int_equal(atomic_load(&st->write_room), MIB(12));
 }
 
+/* As a bit that is flipped on the way would have it: the store compares, and keeps nothing. */
+static void
+bytes_that_are_not_those_signed_are_refused(void **state)
+{
+    struct scene *s = *state;
+    struct s3_store *st = (struct s3_store *)s->store;
+    struct http_body body = {.bytes = "flipped", .len = 7};
+    char name[NAME_PATH_LEN + 1], sha256[SHA256_HEX_LEN];
+    struct blob_key key = new_key();
+    struct s3_target target;
+    uint8_t hash[SHA256_LEN];
+    struct err err;
+    int64_t size;
+
+    name_path(&key, name);
+    crypto_sha256("flippee", 7, hash);
+    crypto_hex(hash, sizeof(hash), sha256);
+    s3_target_init(&target, st, name);
+    assert_int_equal(s3_put(&target, &body, sha256, s3_deadline(&st->client), &err),
+                     RC_UNAVAILABLE);
+    assert_non_null(strstr(err.detail, "XAmzContentSHA256Mismatch"));
+    assert_int_equal(blob_stat(s->store, &key, &size, &err), RC_NOT_FOUND);
+}
+
 /* --- sweeping --- */
 
 static void
@@ -579,6 +603,8 @@ main(void)
         cmocka_unit_test_setup_teardown(large_blobs_go_in_parts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_part_exactly_is_a_whole, set_up, tear_down),
         cmocka_unit_test_setup_teardown(memory_is_given_back, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(bytes_that_are_not_those_signed_are_refused, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(what_nobody_finished_is_swept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(other_objects_are_strangers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(says_what_is_wrong, set_up, tear_down),

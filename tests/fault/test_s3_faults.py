@@ -37,10 +37,9 @@ numbers = itertools.count(1)
 class Client:
     """One process of the driver."""
 
-    def __init__(self, url, env):
+    def __init__(self, env):
         self.process = subprocess.Popen([CLIENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         text=True, env={**os.environ, **env})
-        assert self.call("open", url) == "OK", self.detail
 
     def call(self, *words):
         """The outcome; how long it took and why are kept."""
@@ -63,15 +62,24 @@ def store():
 
 
 @contextlib.contextmanager
-def client_of(store, proxy):
-    url = store.url_at(proxy.endpoint).replace("?", f"/{next(numbers)}?", 1)
-    client = Client(url + OPTIONS, store.credentials)
-    client.prefix = url.split("?")[0].split("/", 3)[3]
+def running(env):
+    client = Client(env)
     try:
         yield client
     finally:
-        proxy.heal()
         client.close()
+
+
+@contextlib.contextmanager
+def client_of(store, proxy):
+    url = store.url_at(proxy.endpoint).replace("?", f"/{next(numbers)}?", 1)
+    with running(store.credentials) as client:
+        client.prefix = url.split("?")[0].split("/", 3)[3]
+        assert client.call("open", url + OPTIONS) == "OK", client.detail
+        try:
+            yield client
+        finally:
+            proxy.heal()
 
 
 @pytest.fixture
@@ -300,3 +308,52 @@ def test_a_full_store(store, client):
     while (outcome := client.call("put", number, SMALL)) == "STORAGE_FULL":
         number = next(numbers)  # the gateway keeps what it knows of a user for a while
     assert outcome == "OK", client.detail
+
+
+# ---- other stores than the one we would like ----
+
+def test_a_store_without_conditions(store, proxy, client):
+    """One that does not know If-None-Match is asked what is there, from then on."""
+    rule = proxy.fault("status", verb="PUT", status=501, times=1)
+    number = next(numbers)
+    assert client.call("put", number, SMALL) == "OK", client.detail
+    assert rule.hits == 1
+    proxy.forget()
+    assert client.call("put", number, SMALL) == "CONFLICT"
+    assert [one.verb for one in proxy.seen] == ["HEAD"]
+    check_stored(store, client, number, SMALL)
+    assert client.call("put", next(numbers), SMALL) == "OK"
+
+
+def test_a_bucket_that_keeps_versions(store):
+    """There nothing can be erased, so it has to be wanted."""
+    store.s3.make_bucket("versions")
+    enable = b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"
+    assert store.s3.request("PUT", "versions", enable, {"versioning": ""}).status == 200
+    url = store.url.replace(store.bucket, "versions", 1)
+    with running(store.credentials) as client:
+        assert client.call("open", url) == "INVALID"
+        assert "versions=allow" in client.detail
+        assert client.call("open", url + "&versions=allow") == "OK", client.detail
+
+
+def test_keys_are_changed_while_it_runs(store, tmp_path):
+    """New keys in the file are found when the store refuses the old ones."""
+    def key_of(command, access):
+        store.run(servers.program("radosgw-admin"), "key", command, "--uid=dossier",
+                  "--key-type=s3", f"--access-key={access}", "--secret-key=of-" + access,
+                  env=store.env)
+        file.write_text(f"[default]\naws_access_key_id={access}\n"
+                        f"aws_secret_access_key=of-{access}\n", encoding="ascii")
+
+    file = tmp_path / "credentials"
+    key_of("create", "FIRST")
+    with running({}) as client:
+        url = store.url.replace("?", "/keys?", 1) + f"&credentials={file}"
+        assert client.call("open", url) == "OK", client.detail
+        number = next(numbers)
+        assert client.call("put", number, SMALL) == "OK", client.detail
+        key_of("rm", "FIRST")
+        key_of("create", "SECOND")
+        assert client.call("get", number, SMALL) == "OK", client.detail
+    key_of("rm", "SECOND")
