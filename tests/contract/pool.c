@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The engine with many writers, on PostgreSQL: what becomes of a batch, and of a work that fails. */
+/* The engine with many writers, on PostgreSQL: what becomes of a batch and of a failing work. */
 #include "postgres.h"
 
 #include <semaphore.h>
