@@ -621,47 +621,56 @@ test_read_committed(void **state)
 
 /* ---- limits in time ---- */
 
-/* One of the case's own takes the place of that in the URL, be it shorter or longer. */
+/* What the server would end a statement after, in ms. */
+static int64_t
+server_limit(struct pg_case *s)
+{
+    static const struct sql text =
+        SQL("SELECT setting::int8 FROM pg_settings WHERE name = 'statement_timeout'");
+    SCOPED(db_cursor) c = NULL;
+
+    EXPECT(RC_OK, db_query_one(s->brief, &text, DB_NO_ARGS, &c, &s->err));
+    return db_col_int(c, 0);
+}
+
+/* A deadline takes the place of the limit in the URL, be it sooner or later. */
 static void
 test_limits(void **state)
 {
-    static const struct sql sleep_some = SQL("SELECT 1 FROM pg_sleep(1.2)");
     struct pg_case *s = *state;
     struct db_cursor *c = NULL;
-    struct pg_conn *brief = (struct pg_conn *)s->brief;
-    int pid = PQbackendPID(brief->link);
 
-    EXPECT(RC_BUSY, db_query_one(s->brief, &sleep_some, DB_NO_ARGS, &c, &s->err));
-    db_conn_deadline(s->brief, clock_mono_ms() + 60000);
+    assert_int_equal(server_limit(s), BRIEF_MS);
+    EXPECT(RC_BUSY, db_query_one(s->brief, &sleep_long, DB_NO_ARGS, &c, &s->err));
+    assert_non_null(strstr(s->err.detail, "57014"));
+    db_conn_deadline(s->brief, clock_mono_ms() + PATIENT_MS);
     EXPECT(RC_OK, db_begin_read(s->brief, &s->err));
-    EXPECT(RC_OK, db_query_one(s->brief, &sleep_some, DB_NO_ARGS, &c, &s->err));
-    db_cursor_free(&c);
+    assert_in_range(server_limit(s), BRIEF_MS + 1, PATIENT_MS);
     db_rollback(s->brief);
     db_conn_deadline(s->brief, clock_mono_ms() + 100);
     EXPECT(RC_OK, db_begin_read(s->brief, &s->err));
-    EXPECT(RC_BUSY, db_query_one(s->brief, &sleep_some, DB_NO_ARGS, &c, &s->err));
+    EXPECT(RC_BUSY, db_query_one(s->brief, &sleep_long, DB_NO_ARGS, &c, &s->err));
     db_rollback(s->brief);
-    assert_int_equal(rows(s, s->brief), 0);
-    /* the server has ended them, so that the connection could be kept */
-    assert_int_equal(PQbackendPID(brief->link), pid);
+    assert_int_equal(server_limit(s), BRIEF_MS);
 }
 
 /* ---- scripts ---- */
 
-/* They have no limit in time, and do not change that of other statements. */
+/* They have no limit in time, and leave that of other statements as it was. */
 static void
 test_scripts(void **state)
 {
     struct pg_case *s = *state;
-    SCOPED(db_cursor) c = NULL;
 
     for (int i = 0; i < 2; i++) {
         const char *slow = mem_printf(s->pool, "SELECT pg_sleep(1.2); CREATE TABLE a%d (x int)", i);
 
         if (i == 1)
             EXPECT(RC_OK, db_begin_write(s->brief, &s->err));
+        pg_case_limits(s->brief_db, BRIEF_MS, PATIENT_MS);
         EXPECT(RC_OK, run_script(s->brief, slow, &s->err));
-        EXPECT(RC_BUSY, db_query_one(s->brief, &sleep_long, DB_NO_ARGS, &c, &s->err));
+        pg_case_limits(s->brief_db, PATIENT_MS, PATIENT_MS);
+        assert_int_equal(server_limit(s), BRIEF_MS);
         db_rollback(s->brief);
     }
     EXPECT(RC_OK, db_begin_write(s->a, &s->err));

@@ -202,27 +202,34 @@ option(const struct behind *b, const char *word)
     return NULL;
 }
 
-static const char *
-url_by(struct pg_case *s, struct behind *b, const char *more)
-{
-    char *there = mem_printf(s->pool, "host=127.0.0.1&port=%u&dossier_statement_ms=%d&%s",
-                             b->proxy.own_port, BRIEF_MS, more);
-
-    return pg_case_url(s, there);
-}
-
 static void
 behind_open(struct pg_case *s, struct behind *b)
 {
-    char *why = NULL;
+    char *there, *why = NULL;
 
     memset(b, 0, sizeof(*b));
     b->options = PQconninfoParse(postgres_url(), &why);
     assert_non_null(b->options);
     proxy_start(&b->proxy, option(b, "host"), option(b, "port") ? option(b, "port") : "5432");
-    EXPECT(RC_OK, db_open_postgres(url_by(s, b, "connect_timeout=1"), &b->db, &s->err));
+    there = mem_printf(s->pool, "host=127.0.0.1&port=%u", b->proxy.own_port);
+    EXPECT(RC_OK, db_open_postgres(pg_case_url(s, there), &b->db, &s->err));
     EXPECT(RC_OK, db_connect(b->db, DB_WRITER, &b->conn, &s->err));
     EXPECT(RC_OK, db_connect(b->db, DB_WRITER, &b->other, &s->err));
+}
+
+/* Nothing is going to come from there, and all that waits for it gives up soon. */
+static void
+freeze(struct behind *b, enum proxy_way way)
+{
+    proxy_set(&b->proxy, way);
+    pg_case_limits(b->db, 100, 500);
+}
+
+static void
+thaw(struct behind *b)
+{
+    proxy_set(&b->proxy, PROXY_PASS);
+    pg_case_limits(b->db, PATIENT_MS, PATIENT_MS);
 }
 
 static void
@@ -374,7 +381,7 @@ test_frozen(void **state)
     behind_open(s, &b);
     EXPECT(RC_OK, db_begin_write(b.conn, &s->err));
     EXPECT(RC_OK, add(b.conn, 1, NULL, &s->err));
-    proxy_set(&b.proxy, PROXY_FROZEN);
+    freeze(&b, PROXY_FROZEN);
     EXPECT(RC_UNAVAILABLE, add(b.conn, 2, NULL, &s->err));
     EXPECT(RC_UNAVAILABLE, db_commit(b.conn, &s->err));
     EXPECT(RC_UNAVAILABLE, db_begin_write(b.conn, &s->err)); /* cannot connect */
@@ -384,7 +391,7 @@ test_frozen(void **state)
     EXPECT(RC_BUSY, db_query_one(b.other, &count_rows, DB_NO_ARGS, &c, &s->err));
     db_rollback(b.other);
     assert_true(clock_mono_ms() - start < SOON_MS);
-    proxy_set(&b.proxy, PROXY_PASS);
+    thaw(&b);
     begin_soon(s, b.conn);
     EXPECT(RC_OK, add(b.conn, 1, NULL, &s->err));
     EXPECT(RC_OK, db_commit(b.conn, &s->err));
@@ -400,9 +407,9 @@ test_frozen_in_commit(void **state)
     behind_open(s, &b);
     EXPECT(RC_OK, db_begin_write(b.conn, &s->err));
     EXPECT(RC_OK, add(b.conn, 1, NULL, &s->err));
-    proxy_set(&b.proxy, PROXY_FREEZE_AT);
+    freeze(&b, PROXY_FREEZE_AT);
     EXPECT(RC_COMMIT_UNKNOWN, db_commit(b.conn, &s->err));
-    proxy_set(&b.proxy, PROXY_PASS);
+    thaw(&b);
     begin_soon(s, b.conn);
     EXPECT(RC_OK, db_commit(b.conn, &s->err));
     behind_close(&b);
@@ -419,7 +426,7 @@ test_frozen_rollback(void **state)
     behind_open(s, &b);
     EXPECT(RC_OK, db_begin_write(b.conn, &s->err));
     EXPECT(RC_OK, add(b.conn, 1, NULL, &s->err));
-    proxy_set(&b.proxy, PROXY_FROZEN);
+    freeze(&b, PROXY_FROZEN);
     db_rollback(b.conn);
     EXPECT(RC_OK, db_begin_write(b.conn, &s->err));
     EXPECT(RC_UNAVAILABLE, add(b.conn, 1, NULL, &s->err));
@@ -482,19 +489,15 @@ static void
 test_breaker_frozen(void **state)
 {
     struct pg_case *s = *state;
-    struct db *patient = NULL;
-    struct seeker first = {0};
-    struct db_conn *other = NULL;
     static struct behind b;
+    struct seeker first;
     pthread_t thread;
     int before;
 
     behind_open(s, &b);
-    EXPECT(RC_OK, db_open_postgres(url_by(s, &b, "connect_timeout=60"), &patient, &s->err));
-    EXPECT(RC_OK, db_connect(patient, DB_WRITER, &first.conn, &s->err));
-    EXPECT(RC_OK, db_connect(patient, DB_WRITER, &other, &s->err));
+    first = (struct seeker){.conn = b.conn};
     proxy_set(&b.proxy, PROXY_CLOSED);
-    EXPECT(RC_UNAVAILABLE, db_begin_write(other, &s->err));
+    EXPECT(RC_UNAVAILABLE, db_begin_write(b.other, &s->err));
     proxy_set(&b.proxy, PROXY_FROZEN);
     (void)usleep(PG_RETRY_MAX_MS * 1000); /* the next try is due */
     before = atomic_load(&b.proxy.accepted);
@@ -502,14 +505,11 @@ test_breaker_frozen(void **state)
     while (atomic_load(&b.proxy.accepted) == before)
         (void)usleep(1000);
     for (int i = 0; i < 100; i++)
-        EXPECT(RC_UNAVAILABLE, db_begin_write(other, &s->err));
+        EXPECT(RC_UNAVAILABLE, db_begin_write(b.other, &s->err));
     assert_int_equal(atomic_load(&b.proxy.accepted), before + 1);
     proxy_set(&b.proxy, PROXY_CLOSED);
     (void)pthread_join(thread, NULL);
     assert_int_equal(first.rc, RC_UNAVAILABLE);
-    db_conn_free(&first.conn);
-    db_conn_free(&other);
-    db_free(&patient);
     behind_close(&b);
 }
 
@@ -526,16 +526,23 @@ test_several_hosts(void **state)
     int tried;
 
     behind_open(s, &b);
-    hosts = mem_printf(s->pool, "host=127.0.0.1,127.0.0.1,%s&port=1,%u,%s&connect_timeout=1",
-                       b.proxy.host, b.proxy.own_port, b.proxy.port);
+    hosts = mem_printf(s->pool, "host=127.0.0.1,127.0.0.1,%s&port=1,%u,%s", b.proxy.host,
+                       b.proxy.own_port, b.proxy.port);
     proxy_set(&b.proxy, PROXY_FROZEN);
-    /* one refuses, one stands still, one works; then the last is tried first */
-    pg_case_connect(s, pg_case_url(s, hosts), DB_WRITER, &db, &conn);
-    assert_int_equal(rows(s, conn), 0);
     tried = atomic_load(&b.proxy.accepted);
-    assert_int_equal(tried, 3); /* with the two of behind_open() */
-    kill_a(s, pid_of(s, conn));
-    assert_int_equal(rows(s, conn), 0);
+    /* one refuses, one stands still, one works */
+    EXPECT(RC_OK, db_open_postgres(pg_case_url(s, hosts), &db, &s->err));
+    do {
+        pg_case_limits(db, PATIENT_MS, 1000);
+    } while (db_connect(db, DB_WRITER, &conn, &s->err)); /* or is too slow */
+    assert_int_not_equal(atomic_load(&b.proxy.accepted), tried);
+    /* which is then tried first */
+    pg_case_limits(db, PATIENT_MS, PATIENT_MS);
+    tried = atomic_load(&b.proxy.accepted);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(rows(s, conn), 0);
+        kill_a(s, pid_of(s, conn));
+    }
     assert_int_equal(atomic_load(&b.proxy.accepted), tried);
     db_conn_free(&conn);
     db_free(&db);

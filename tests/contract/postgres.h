@@ -46,8 +46,10 @@ postgres_url_with(TALLOC_CTX *pool, const char *url, const char *parameter)
 static inline char *
 postgres_url_of(TALLOC_CTX *pool, const char *url, const char *dir)
 {
-    /* relaxed: a server for tests may have been made quick */
-    char *parameter = mem_printf(pool, "dossier_relaxed=1&options=-csearch_path%%3D%%22test_%s%%22",
+    /* relaxed: a server for tests may have been made quick, on a machine that is slow */
+    char *parameter = mem_printf(pool,
+                                 "dossier_relaxed=1&dossier_statement_ms=60000&connect_timeout=60"
+                                 "&options=-csearch_path%%3D%%22test_%s%%22",
                                  postgres_schema_of(dir));
 
     return postgres_url_with(pool, url, parameter);

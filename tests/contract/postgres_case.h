@@ -8,14 +8,14 @@
 
 #include "db/pg/pg.h"
 
-#define BRIEF_MS 500 /* dossier_statement_ms of `brief` */
+#define BRIEF_MS 500 /* the server's limit for statements of `brief` */
 
 struct pg_case {
     char dir[64];
     TALLOC_CTX *pool;
     struct db *db, *brief_db;
     struct db_conn *a, *b, *reader;
-    struct db_conn *brief; /* a writer whose statements end after BRIEF_MS */
+    struct db_conn *brief; /* a writer whose statements the server ends after BRIEF_MS */
     struct err err;
 };
 
@@ -55,6 +55,19 @@ pg_case_connect(struct pg_case *s, const char *url, enum db_mode mode, struct db
     EXPECT(RC_OK, db_connect(*db, mode, conn, &s->err));
 }
 
+#define PATIENT_MS 60000
+
+/*
+ * Sets how long this side waits for an answer and for a connection: long as a rule, since the
+ * machine may be slow, and short where nothing is going to come.
+ */
+static inline void
+pg_case_limits(struct db *db, int64_t statement_ms, int64_t connect_ms)
+{
+    ((struct pg *)db)->statement_ms = statement_ms;
+    ((struct pg *)db)->connect_ms = connect_ms;
+}
+
 static inline int
 pg_case_set_up(void **state)
 {
@@ -68,6 +81,7 @@ pg_case_set_up(void **state)
     EXPECT(RC_OK, db_connect(s->db, DB_WRITER, &s->b, &s->err));
     EXPECT(RC_OK, db_connect(s->db, DB_READER, &s->reader, &s->err));
     pg_case_connect(s, pg_case_url(s, brief), DB_WRITER, &s->brief_db, &s->brief);
+    pg_case_limits(s->brief_db, PATIENT_MS, PATIENT_MS);
     EXPECT(RC_OK, run_script(s->a, pg_case_setup, &s->err));
     *state = s;
     return 0;

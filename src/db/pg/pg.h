@@ -39,7 +39,7 @@
 
 #define PG_ARGS_MAX 48
 #define PG_CACHE_SLOTS 512 /* power of two, well above the number of static statements */
-#define PG_GRACE_MS 300
+#define PG_GRACE_MS 1000
 #define PG_FETCH_ROWS 256
 #define PG_HOSTS_MAX 8
 #define PG_RETRY_MAX_MS 500
