@@ -13,6 +13,7 @@ import re
 import statistics
 import subprocess
 import sys
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -20,7 +21,8 @@ sys.path[:0] = [str(ROOT / "tests" / "api"), str(ROOT / "tests")]
 import harness  # noqa: E402  (found by the line above)
 
 TICK = os.sysconf("SC_CLK_TCK")
-CONNECTIONS = 64
+CONNECTIONS = 64    # of wrk, in all
+CLIENTS = 8         # of ours
 
 
 def ticks(pid):
@@ -43,6 +45,46 @@ def seconds_of(pid):
         except FileNotFoundError:
             pass
     return total / TICK
+
+
+class Backends:
+    """Processor time of a PostgreSQL server's client connections alone: not of its housekeeping.
+
+    With watch() also of those that end meanwhile, as far as they were seen.
+    """
+
+    def __init__(self, server):
+        self.server = server
+        self.seen = {}
+        self._stop = threading.Event()
+        self._thread = None
+
+    def _look(self):
+        for pid in children(self.server.server.pid):
+            try:
+                command = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+                if b"127.0.0.1(" in command:
+                    self.seen[pid] = ticks(pid)
+            except (FileNotFoundError, ProcessLookupError):
+                pass
+
+    def seconds(self):
+        self._look()
+        return sum(self.seen.values()) / TICK
+
+    def _watch(self):
+        while not self._stop.wait(0.1):
+            self._look()
+
+    def __enter__(self):
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join()
 
 
 def memory_mib(pid):

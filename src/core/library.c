@@ -175,20 +175,40 @@ library_delete(struct tx *tx, const struct caller *caller, const struct id *id, 
     return rc;
 }
 
-enum rc
-library_purged(struct tx *tx, const struct caller *caller, const struct purge *p, struct err *err)
+static enum rc
+audit_purge(struct tx *tx, const struct caller *caller, const struct purge *p, struct err *err)
 {
     char text[ID_TEXT_LEN];
-    bool changed;
-    enum rc rc;
 
-    rc = purge_done(tx, p->workspace, &p->blob_id, &changed, err);
-    if (rc || !changed)
-        return rc; /* another has finished it, and said so */
     if (p->has_document)
         return audit_document(tx, caller, "purge", &p->document_id, p->hard ? "hard" : NULL, err);
     id_format(&p->blob_id, ID_UPLOAD, ID_RECORDS, text);
     return caller_audit(tx, caller, "purge", "uploads", text, NULL, NULL, err);
+}
+
+enum rc
+library_purged(struct tx *tx, const struct caller *caller, const struct purge *p, struct err *err)
+{
+    bool changed;
+    enum rc rc = purge_done(tx, p->workspace, &p->blob_id, &changed, err);
+
+    if (rc || !changed)
+        return rc; /* another has finished it, and said so */
+    return audit_purge(tx, caller, p, err);
+}
+
+enum rc
+library_purged_all(struct tx *tx, const struct caller *caller, const struct purge *const *list,
+                   size_t n, struct err *err)
+{
+    bool *changed = MEM_ARRAY(tx->pool, bool, n);
+    enum rc rc = purge_done_all(tx, caller->workspace.number, list, n, changed, err);
+
+    for (size_t i = 0; i < n && !rc; i++) {
+        if (changed[i])
+            rc = audit_purge(tx, caller, list[i], err);
+    }
+    return rc;
 }
 
 /* Bytes nobody registered give way to those that arrive now at the same path. */

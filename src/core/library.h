@@ -56,6 +56,9 @@ MUST_CHECK enum rc library_delete(struct tx *tx, const struct caller *caller, co
 /* The bytes of a purge entry are gone: forgets it and says so in the audit trail. */
 MUST_CHECK enum rc library_purged(struct tx *tx, const struct caller *caller, const struct purge *p,
                                   struct err *err);
+/* The same of `n` entries of the caller's workspace. */
+MUST_CHECK enum rc library_purged_all(struct tx *tx, const struct caller *caller,
+                                      const struct purge *const *list, size_t n, struct err *err);
 
 /*
  * Bytes have arrived by a signed URL. They wait for a document, or go to the record that waits for

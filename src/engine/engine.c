@@ -303,35 +303,73 @@ waiter_fn(struct tx *tx, void *arg, struct err *err)
     return wt->fn(tx, wt->arg, err);
 }
 
+/* A work that is waited for. */
+struct awaited {
+    struct work work;
+    struct waiter waiter;
+};
+
 static enum rc
-write_and_wait(struct engine *en, struct work *like,
-               enum rc (*fn)(struct tx *tx, void *arg, struct err *err), void *arg, struct err *err)
+awaited_submit(struct engine *en, struct awaited *a, const struct work *like, struct err *err)
 {
-    struct waiter wt = {
-        .lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER, .fn = fn, .arg = arg};
-    struct work w = *like;
-    enum rc rc;
+    a->waiter = (struct waiter){.lock = PTHREAD_MUTEX_INITIALIZER,
+                                .done = PTHREAD_COND_INITIALIZER,
+                                .fn = like->fn,
+                                .arg = like->arg};
+    a->work = *like;
+    a->work.fn = waiter_fn;
+    a->work.done = engine_waiter_done;
+    a->work.arg = &a->waiter;
+    return engine_submit(en, &a->work, err);
+}
 
-    w.fn = waiter_fn;
-    w.done = engine_waiter_done;
-    w.arg = &wt;
+static enum rc
+awaited_wait(struct awaited *a, struct err *err)
+{
+    waiter_wait(&a->waiter);
+    if (a->waiter.rc)
+        *err = a->waiter.err;
+    return a->waiter.rc;
+}
 
-    rc = engine_submit(en, &w, err);
-    if (rc)
-        return rc;
-    waiter_wait(&wt);
-    if (wt.rc)
-        *err = wt.err;
-    return wt.rc;
+static enum rc
+write_and_wait(struct engine *en, const struct work *like, struct err *err)
+{
+    struct awaited a;
+    enum rc rc = awaited_submit(en, &a, like, err);
+
+    return rc ? rc : awaited_wait(&a, err);
 }
 
 enum rc
 engine_write(struct engine *en, int64_t lane, TALLOC_CTX *pool,
              enum rc (*fn)(struct tx *tx, void *arg, struct err *err), void *arg, struct err *err)
 {
-    struct work like = {.lane = lane, .pool = pool};
+    struct work like = {.fn = fn, .arg = arg, .lane = lane, .pool = pool};
 
-    return write_and_wait(en, &like, fn, arg, err);
+    return write_and_wait(en, &like, err);
+}
+
+enum rc
+engine_write_all(struct engine *en, const struct work *works, size_t n, struct err *err)
+{
+    SCOPED_POOL(pool);
+    struct awaited *all = MEM_ARRAY(pool, struct awaited, n);
+    enum rc first = RC_OK;
+    size_t submitted = 0;
+    struct err mine;
+
+    for (; submitted < n && !first; submitted += !first)
+        first = awaited_submit(en, &all[submitted], &works[submitted], err);
+    for (size_t i = 0; i < submitted; i++) {
+        enum rc rc = awaited_wait(&all[i], &mine);
+
+        if (rc && !first) {
+            first = rc;
+            *err = mine;
+        }
+    }
+    return first;
 }
 
 enum rc
@@ -339,9 +377,9 @@ engine_write_sole(struct engine *en, int64_t lane, TALLOC_CTX *pool,
                   enum rc (*fn)(struct tx *tx, void *arg, struct err *err), void *arg,
                   struct err *err)
 {
-    struct work like = {.lane = lane, .turn = TURN_SOLE, .pool = pool};
+    struct work like = {.fn = fn, .arg = arg, .lane = lane, .turn = TURN_SOLE, .pool = pool};
 
-    return write_and_wait(en, &like, fn, arg, err);
+    return write_and_wait(en, &like, err);
 }
 
 static void

@@ -99,6 +99,13 @@ MUST_CHECK enum rc engine_write(struct engine *en, int64_t lane, TALLOC_CTX *poo
                                 enum rc (*fn)(struct tx *tx, void *arg, struct err *err), void *arg,
                                 struct err *err);
 
+/*
+ * Writes each of these, of which fn, arg, lane, turn and pool are given, in whatever transactions,
+ * and waits for all. The first failure is told; the others are done nevertheless.
+ */
+MUST_CHECK enum rc engine_write_all(struct engine *en, const struct work *works, size_t n,
+                                    struct err *err);
+
 /* The same as the only writer of its lane. */
 MUST_CHECK enum rc engine_write_sole(struct engine *en, int64_t lane, TALLOC_CTX *pool,
                                      enum rc (*fn)(struct tx *tx, void *arg, struct err *err),

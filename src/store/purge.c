@@ -17,6 +17,11 @@ static const struct sql of_document =
 static const struct sql remove_one =
     SQL("DELETE FROM purge WHERE workspace_id = $1 AND blob_id = $2"
         " RETURNING key_hash, fingerprint, answer");
+#define AT_ONCE 32
+static const struct sql remove_some =
+    SQL("DELETE FROM purge WHERE workspace_id = $1 AND blob_id IN ($2, $3, $4, $5, $6, $7, $8, $9,"
+        " $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27,"
+        " $28, $29, $30, $31, $32, $33) RETURNING key_hash, fingerprint, answer, blob_id");
 static const struct sql promise =
     SQL("UPDATE purge SET key_hash = $3, fingerprint = $4, answer = $5"
         " WHERE workspace_id = $1 AND blob_id = $2 AND key_hash IS NULL");
@@ -107,6 +112,42 @@ purge_done(struct tx *tx, int64_t workspace, const struct id *blob_id, bool *ret
     if (rc)
         return rc == RC_NOT_FOUND ? RC_OK : rc;
     return keep_promise(tx, workspace, c, err);
+}
+
+/* Up to AT_ONCE of them. */
+static enum rc
+done_some(struct tx *tx, int64_t workspace, const struct purge *const *list, size_t n,
+          bool *ret_changed, struct err *err)
+{
+    SCOPED(db_cursor) c = NULL;
+    struct db_value values[1 + AT_ONCE] = {db_int(workspace)};
+    struct id blob;
+    bool row = true;
+    enum rc rc;
+
+    for (size_t i = 0; i < AT_ONCE; i++)
+        values[1 + i] = i < n ? db_id(&list[i]->blob_id) : db_null();
+    rc = db_query(tx->conn, &remove_some, values, ARRAY_LEN(values), &c, err);
+    while (!rc && (rc = db_next(c, &row, err)) == RC_OK && row) {
+        (void)db_col_id(c, 3, &blob);
+        for (size_t i = 0; i < n; i++)
+            ret_changed[i] = ret_changed[i] || id_equal(&blob, &list[i]->blob_id);
+        rc = keep_promise(tx, workspace, c, err);
+    }
+    return rc;
+}
+
+enum rc
+purge_done_all(struct tx *tx, int64_t workspace, const struct purge *const *list, size_t n,
+               bool *ret_changed, struct err *err)
+{
+    enum rc rc = RC_OK;
+
+    memset(ret_changed, 0, n * sizeof(*ret_changed));
+    for (size_t i = 0; i < n && !rc; i += AT_ONCE)
+        rc = done_some(tx, workspace, list + i, n - i < AT_ONCE ? n - i : AT_ONCE, ret_changed + i,
+                       err);
+    return rc;
 }
 
 enum rc

@@ -41,6 +41,10 @@ MUST_CHECK enum rc purge_promise(struct tx *tx, int64_t workspace, const struct 
 MUST_CHECK enum rc purge_done(struct tx *tx, int64_t workspace, const struct id *blob_id,
                               bool *ret_changed, struct err *err);
 
+/* The same of `n` entries of one workspace; ret_changed has room for as many. */
+MUST_CHECK enum rc purge_done_all(struct tx *tx, int64_t workspace, const struct purge *const *list,
+                                  size_t n, bool *ret_changed, struct err *err);
+
 /*
  * Up to `max` entries due at `now_ms`, oldest first, in tx->pool. So are those due after `far_ms`:
  * nothing is put off for so long, they were scheduled while the clock was ahead.

@@ -91,9 +91,9 @@ class Postgres(servers.Engine):
     def admin_url(self):
         return self.url_of("postgres", "postgres")
 
-    def sql(self, text):
-        """As the superuser, in the database `postgres`; the rows as lists of texts."""
-        return psql(self.admin_url, text)
+    def sql(self, text, database="postgres"):
+        """As the superuser; the rows as lists of texts."""
+        return psql(self.url_of(database, "postgres"), text)
 
     def promote(self):
         """Makes a replica a primary; returns when it takes writes."""

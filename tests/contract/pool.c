@@ -298,6 +298,30 @@ test_rerun(void **state)
     assert_int_equal(rows(w), 1);
 }
 
+/* Those of one lane share a transaction, and one that fails keeps no other from being done. */
+static void
+test_write_all(void **state)
+{
+    struct world *w = *state;
+    struct work works[WORKS];
+    struct err err;
+
+    for (size_t i = 0; i < WORKS; i++) {
+        struct note *n = &w->notes[i];
+
+        *n = (struct note){.id = (int64_t)i, .ends = RC_QUOTA, .fails = i == 3 ? 9 : 0};
+        works[i] =
+            (struct work){.fn = write_row, .arg = n, .lane = (int64_t)i % 2, .pool = w->pool};
+    }
+    EXPECT(RC_QUOTA, engine_write_all(w->engine, works, WORKS, &err));
+    assert_int_equal(err.code, RC_QUOTA);
+    assert_int_equal(rows(w), WORKS - 1);
+    for (size_t i = 0; i < WORKS; i++)
+        w->notes[i].id += 100;
+    EXPECT(RC_OK, engine_write_all(w->engine, works, 3, &err));
+    assert_int_equal(rows(w), WORKS + 2);
+}
+
 int
 main(void)
 {
@@ -307,6 +331,7 @@ main(void)
         cmocka_unit_test_setup_teardown(test_end_fails, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_twice, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_rerun, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_write_all, set_up, tear_down),
     };
 
     if (postgres_missing())

@@ -460,6 +460,39 @@ test_purge_promise(void **state)
     assert_memory_equal(back.answer, "first", 5);
 }
 
+/* More than one statement takes, among them one of nobody and one that promises an answer. */
+static void
+test_purge_many(void **state)
+{
+    enum { N = 70, GONE = 20, PROMISED = 50 };
+    struct scratch *s = *state;
+    struct purge all[N];
+    const struct purge *list[N];
+    struct idempotency answer = {.answer = "a", .answer_len = 1, .completed_ms = s->tx.now_ms},
+                       back;
+    uint8_t hash[SHA256_LEN] = {4};
+    bool changed[N], has;
+
+    for (int i = 0; i < N; i++) {
+        all[i] = (struct purge){.workspace = WS, .blob_id = id_new(), .due_ms = i};
+        list[i] = &all[i];
+        if (i != GONE)
+            EXPECT(RC_OK, purge_put(TX, &all[i], ERR));
+    }
+    EXPECT(RC_OK, purge_promise(TX, WS, &all[PROMISED].blob_id, hash, &answer, ERR));
+    EXPECT(RC_OK, purge_done_all(TX, OTHER, list, N, changed, ERR));
+    for (int i = 0; i < N; i++)
+        assert_false(changed[i]);
+    EXPECT(RC_OK, purge_done_all(TX, WS, list, N - 1, changed, ERR));
+    for (int i = 0; i < N - 1; i++)
+        assert_int_equal(changed[i], i != GONE);
+    EXPECT(RC_OK, purge_has_blob(TX, WS, &all[N - 2].blob_id, &has, ERR));
+    assert_false(has);
+    EXPECT(RC_OK, purge_has_blob(TX, WS, &all[N - 1].blob_id, &has, ERR));
+    assert_true(has);
+    EXPECT(RC_OK, idempotency_read(TX, WS, hash, 0, &back, ERR));
+}
+
 #include "store_audit.h"
 #include "store_documents.h"
 
@@ -469,16 +502,21 @@ test_purge_promise(void **state)
     }
 
 static struct CMUnitTest cases[] = {
-    CASE(test_workspace),      CASE(test_api_key),        CASE(test_api_key_list),
-    CASE(test_audit),          CASE(test_audit_trim),     CASE(test_audit_refuses),
-    CASE(test_audit_attacks),  CASE(test_audit_flips),    CASE(test_audit_heads),
-    CASE(test_audit_claims),   CASE(test_audit_clock),    CASE(test_audit_stays_broken),
-    CASE(test_budget),         CASE(test_usage),          CASE(test_idempotency),
-    CASE(test_object),         CASE(test_used_urls),      CASE(test_purge),
-    CASE(test_purge_promise),  CASE(test_document),       CASE(test_document_update),
-    CASE(test_document_list),  CASE(test_document_pages), CASE(test_link),
-    CASE(test_link_documents), CASE(test_reference),      CASE(test_entity),
-    CASE(test_docs),           CASE(test_census),
+    CASE(test_workspace),     CASE(test_api_key),
+    CASE(test_api_key_list),  CASE(test_audit),
+    CASE(test_audit_trim),    CASE(test_audit_refuses),
+    CASE(test_audit_attacks), CASE(test_audit_flips),
+    CASE(test_audit_heads),   CASE(test_audit_claims),
+    CASE(test_audit_clock),   CASE(test_audit_stays_broken),
+    CASE(test_budget),        CASE(test_usage),
+    CASE(test_idempotency),   CASE(test_object),
+    CASE(test_used_urls),     CASE(test_purge),
+    CASE(test_purge_many),    CASE(test_purge_promise),
+    CASE(test_document),      CASE(test_document_update),
+    CASE(test_document_list), CASE(test_document_pages),
+    CASE(test_link),          CASE(test_link_documents),
+    CASE(test_reference),     CASE(test_entity),
+    CASE(test_docs),          CASE(test_census),
 };
 
 int

@@ -118,6 +118,7 @@ set_up(void **state)
     assert_int_equal(db_open_sqlite(path, &w->app.db, &err), RC_OK);
     migrate(w->app.db);
     assert_int_equal(engine_open(w->app.db, &config, &w->app.engine, &err), RC_OK);
+    assert_int_equal(workers_new("blob", 2, 64, &w->app.blob_workers, &err), RC_OK);
     (void)snprintf(path, sizeof(path), "%s/blobs", w->dir);
     assert_int_equal(blob_store_open_fs(path, &w->app.blobs, &err), RC_OK);
     w->driver = *w->app.blobs->driver;
@@ -161,6 +162,7 @@ tear_down(void **state)
     budgets_free(&w->service.budgets);
     blob_store_free(&w->app.blobs);
     engine_free(&w->app.engine);
+    workers_free(&w->app.blob_workers);
     db_free(&w->app.db);
     base_pool_free(&w->pool);
     (void)nftw(w->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
