@@ -12,6 +12,7 @@
 #include "base/js.h"
 #include "cmd/copy.h"
 #include "core/library.h"
+#include "store/blob_home.h"
 #include "store/schema.h"
 
 #define MANIFEST_MAX 4096
@@ -127,6 +128,18 @@ settle_purges(const struct restore *r, struct db_conn *conn, struct err *err)
     return rc;
 }
 
+/* The bytes have another store now; the rows are to know it (store/blob_home.h). */
+static enum rc
+name_store(const struct restore *r, struct db_conn *conn, struct err *err)
+{
+    SCOPED_POOL(pool);
+    struct tx tx = {.conn = conn, .pool = pool, .now_ms = clock_wall_ms()};
+    struct id id;
+    enum rc rc = blob_store_identity(r->copy.to, id.b, err);
+
+    return rc ? rc : blob_home_move(&tx, &id, err);
+}
+
 /* Brings the copied database up to date, then fetches what it names. */
 static enum rc
 fill(struct restore *r, struct err *err)
@@ -149,6 +162,8 @@ fill(struct restore *r, struct err *err)
         rc = check_counts(r, err);
     if (!rc)
         rc = settle_purges(r, conn, err);
+    if (!rc)
+        rc = name_store(r, conn, err);
     db_conn_free(&conn); /* before its database */
     return rc;
 }

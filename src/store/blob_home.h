@@ -15,4 +15,7 @@ MUST_CHECK enum rc blob_home_read(struct tx *tx, struct id *ret, struct err *err
 /* Notes it, unless one was noted. */
 MUST_CHECK enum rc blob_home_note(struct tx *tx, const struct id *id, struct err *err);
 
+/* Notes another one: the bytes were moved to it. */
+MUST_CHECK enum rc blob_home_move(struct tx *tx, const struct id *id, struct err *err);
+
 #endif
