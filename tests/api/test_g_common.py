@@ -186,7 +186,8 @@ def test_head(api, path):
     got, head = api.get(path), api.head(path)
     assert head.status_code == got.status_code == 200 and head.content == b""
     assert head.headers["Content-Type"] == got.headers["Content-Type"]
-    if "Content-Length" in head.headers and path != "/v1/audit-logs":
+    # the first of these grows meanwhile, the other learns when the key was used
+    if "Content-Length" in head.headers and path not in ("/v1/audit-logs", "/v1/api-keys"):
         assert head.headers["Content-Length"] == got.headers["Content-Length"]
 
 
