@@ -177,45 +177,6 @@ test_later_errors(void **state)
     assert_int_equal(rows(s, s->reader), 2);
 }
 
-/* Questions that are asked before an answer is looked at have one round trip, and one outcome. */
-static void
-test_questions_together(void **state)
-{
-    static const struct sql number = SQL("SELECT $1::int8");
-    struct pg_case *s = *state;
-    struct db_cursor *c[4] = {0};
-    unsigned before;
-
-    EXPECT(RC_OK, db_begin_write(s->a, &s->err));
-    before = trips(s->a);
-    for (int64_t i = 0; i < 4; i++)
-        EXPECT(RC_OK, db_query(s->a, &number, DB_ARGS(db_int(i)), &c[i], &s->err));
-    db_cursor_free(&c[2]); /* nobody cares after all */
-    assert_int_equal(trips(s->a) - before, 0);
-    EXPECT(RC_OK, db_first(c[3], &s->err));
-    assert_int_equal(db_col_int(c[3], 0), 3);
-    for (int64_t i = 0; i < 2; i++) {
-        EXPECT(RC_OK, db_first(c[i], &s->err));
-        assert_int_equal(db_col_int(c[i], 0), i);
-        db_cursor_free(&c[i]);
-    }
-    db_cursor_free(&c[3]);
-    assert_int_equal(trips(s->a) - before, 1);
-
-    EXPECT(RC_OK, db_query(s->a, &number, DB_ARGS(db_int(0)), &c[0], &s->err));
-    EXPECT(RC_OK, db_query(s->a, &fail_with, DB_ARGS(db_text("40001")), &c[1], &s->err));
-    EXPECT(RC_OK, db_query(s->a, &number, DB_ARGS(db_int(2)), &c[2], &s->err));
-    for (size_t i = 0; i < 3; i++)
-        EXPECT(RC_RERUN, db_first(c[i], &s->err));
-    db_rollback(s->a);
-    EXPECT(RC_OK, db_begin_write(s->a, &s->err));
-    EXPECT(RC_OK, db_query(s->a, &number, DB_ARGS(db_int(3)), &c[3], &s->err));
-    db_rollback(s->a); /* with a question open, whose cursor ends later */
-    assert_int_equal(rows(s, s->a), 0);
-    for (size_t i = 0; i < 4; i++)
-        db_cursor_free(&c[i]);
-}
-
 /* So many that the driver looks after them in between. */
 static void
 test_later_many(void **state)
@@ -703,7 +664,6 @@ static const struct CMUnitTest cases[] = {
     PG_CASE(test_questions_that_fail),
     PG_CASE(test_taken),
     PG_CASE(test_later_errors),
-    PG_CASE(test_questions_together),
     PG_CASE(test_later_many),
     PG_CASE(test_prepared_behind_an_error),
     PG_CASE(test_later_and_savepoints),
