@@ -13,17 +13,18 @@
  *      that the server's own statement_timeout comes first and the connection survives), else after
  *      `dossier_statement_ms`; then the connection is closed. Only a script may take its time, and
  *      libpq resolves host names in PQconnectStart, as long as the resolver takes (a name with
- *      several addresses has the time of one). PQcancel is
- *      not used: it has no limit in time. The server notices a closed connection within a second
- *      (client_connection_check_interval) and ends what ran there, one that vanished by its
- *      keepalives, and a writer that does nothing in a transaction for 12 times the limit.
+ *      several addresses has the time of one). PQcancel is not used: it has no limit in time. The
+ *      server notices a closed connection within a second (client_connection_check_interval) and
+ *      ends what ran there, one that vanished by its keepalives, and a writer that does nothing in
+ *      a transaction for 12 times the limit.
  *  I4  A connection that was lost is closed at once (`link` is NULL) and its transaction spoilt;
  *      the next transaction, or statement outside one, connects again. One that was cut while
  *      idle is noticed there, too, and replaced before anything is sent on it.
  *  I5  The breaker: after a connect that failed, all connections of the struct db fail at once
  *      until the next try is due, at most PG_RETRY_MAX_MS later, and one of them makes that try.
- *  I6  COMMIT_UNKNOWN: COMMIT was sent and the server did not say, with an error of the severity
- *      ERROR, that the transaction is undone. A statement outside a transaction on a writer's
+ *  I6  COMMIT_UNKNOWN: COMMIT was sent, and the server neither answered it with its own tag and
+ *      without a warning (that the standby may not have it), nor said with an error of the severity
+ *      ERROR that the transaction is undone. A statement outside a transaction on a writer's
  *      connection is its own COMMIT.
  *  I7  A result is read whole before its first row is seen, so that any other statement may run in
  *      between. Only that of a `large` statement in a transaction comes in parts, of PG_FETCH_ROWS.
