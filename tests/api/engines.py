@@ -11,6 +11,7 @@ Tests that look into files of the embedded engines are marked `embedded` and do 
 """
 import atexit
 import contextlib
+import io
 import os
 import secrets
 import sqlite3
@@ -23,6 +24,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bed import s3  # noqa: E402
 
 DATABASE = os.environ.get("DOSSIER_TEST_DATABASE")
+if DATABASE:
+    import psycopg2     # nobody else needs it
 S3 = os.environ.get("DOSSIER_TEST_S3")
 EMBEDDED = not DATABASE and not S3
 
@@ -49,7 +52,7 @@ class Place:
 
     def remove(self):
         for name in (self.name, self.name + "_kept") if DATABASE else ():
-            _outside(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+            _drop(name)
         if S3:
             self.store.clear(self.bucket, self.prefix + "/")
 
@@ -96,14 +99,14 @@ class Place:
     def keep_rows(self):
         """Remembers the database of a stopped server as it is, for put_back_rows()."""
         if DATABASE:
-            _outside(f"DROP DATABASE IF EXISTS {self.name}_kept")
+            _drop(f"{self.name}_kept")
             _outside(f"CREATE DATABASE {self.name}_kept TEMPLATE {self.name}")
         else:
             self.kept = (self.data_dir / "dossier.db").read_bytes()
 
     def put_back_rows(self):
         if DATABASE:
-            _outside(f"DROP DATABASE {self.name}")
+            _drop(self.name)
             _outside(f"CREATE DATABASE {self.name} TEMPLATE {self.name}_kept")
         else:
             for path in self.data_dir.glob("dossier.db*"):
@@ -157,7 +160,6 @@ def _forget_all():
 # ---- PostgreSQL ----
 
 def _connect(url):
-    import psycopg2     # only where there is a server: not every machine has it
     return psycopg2.connect(url)
 
 
@@ -166,6 +168,13 @@ def _outside(statement):
     with contextlib.closing(_connect(DATABASE)) as connection:
         connection.autocommit = True
         connection.cursor().execute(statement)
+
+
+def _drop(name):
+    try:        # by force it is refused while the server itself cleans up in there
+        _outside(f"DROP DATABASE IF EXISTS {name}")
+    except psycopg2.errors.ObjectInUse:
+        _outside(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
 class _Postgres:
@@ -181,7 +190,6 @@ class _Postgres:
 
     def dump(self):
         """Every row of every table in the binary format, where texts and bytes are themselves."""
-        import io
         into = io.BytesIO()
         tables = self.execute("SELECT quote_ident(tablename) FROM pg_tables"
                               " WHERE schemaname = 'public' ORDER BY 1").fetchall()

@@ -535,6 +535,7 @@ def turns(kind, pair, two, tmp_path, *ends):
     return load
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_node_that_is_killed_is_a_503(kind, pair, two, tmp_path):
     """And one that stops in order loses nothing."""
@@ -560,6 +561,7 @@ def test_haproxy_sends_nothing_new_to_a_node_that_is_told_to_stop(pair, tmp_path
         stops.connect().close()     # it would have been taken
 
 
+@pytest.mark.embedded
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_node_that_stops_loses_nothing(kind, pair, two, tmp_path):
@@ -567,6 +569,7 @@ def test_a_node_that_stops_loses_nothing(kind, pair, two, tmp_path):
     assert load.statuses[503] == 0
 
 
+@pytest.mark.embedded
 @pytest.mark.slow
 @pytest.mark.timeout(100 + 10 * KILLS)
 @pytest.mark.parametrize("kind", KINDS)

@@ -154,6 +154,7 @@ def test_commands_are_not_confined(tmp_path):
         alone.remove()
 
 
+@pytest.mark.embedded
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_without_privileges():
     """As the unit runs it: a user without rights, whose own /proc files now belong to root."""

@@ -28,7 +28,8 @@ from test_y_backup import on_terminal
 ENGINES = {"DOSSIER_DATABASE": "sqlite", "DOSSIER_BLOBS": "fs"}
 SCALED = pytest.param("scaled", marks=pytest.mark.skipif(
     engines.EMBEDDED, reason="DOSSIER_TEST_DATABASE names no server"))
-EVERYWHERE = pytest.mark.parametrize("engine", ["embedded", SCALED])
+EVERYWHERE = pytest.mark.parametrize(
+    "engine", [pytest.param("embedded", marks=pytest.mark.embedded), SCALED])
 SECONDS = 120
 
 

@@ -4,6 +4,7 @@ A small S3 client of the tests' own: what they look at in a bucket is not seen t
 code under test. Path style, Signature Version 4.
 https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html
 """
+import base64
 import datetime
 import hashlib
 import hmac
@@ -11,6 +12,7 @@ import http.client
 from collections import namedtuple
 from urllib.parse import quote, urlsplit
 from xml.etree import ElementTree
+from xml.sax.saxutils import escape
 
 SECONDS = 60
 Answer = namedtuple("Answer", "status headers body")
@@ -111,5 +113,12 @@ class Client:
         """Deletes what is below a prefix, and its unfinished uploads."""
         for key, upload in self.uploads(bucket, prefix):
             self._done("DELETE", f"{bucket}/{key}", query={"uploadId": upload})
-        for key in self.keys(bucket, prefix):
-            self.delete(bucket, key)
+        keys = self.keys(bucket, prefix)
+        for at in range(0, len(keys), 1000):
+            entries = "".join(f"<Object><Key>{escape(key)}</Key></Object>"
+                              for key in keys[at:at + 1000])
+            body = f"<Delete><Quiet>true</Quiet>{entries}</Delete>".encode()
+            digest = base64.b64encode(hashlib.md5(body).digest()).decode()
+            answer = self._done("POST", bucket, body, {"delete": ""}, {"Content-MD5": digest})
+            if b"<Error>" in answer.body:
+                raise Refused(f"not all deleted: {answer.body[:500]!r}")

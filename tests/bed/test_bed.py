@@ -181,6 +181,7 @@ def test_s3_lists_more_than_a_page(store):
         list(pool.map(lambda i: store.s3.put(BUCKET, f"page/{i:04}", b""), range(1005)))
     assert store.s3.keys(BUCKET, "page/") == [f"page/{i:04}" for i in range(1005)]
     store.s3.clear(BUCKET, "page/")
+    assert store.s3.keys(BUCKET) == []
 
 
 @pytest.mark.slow
