@@ -64,6 +64,10 @@ rgw_enable_apis = s3, admin
 rgw_thread_pool_size = 64
 rgw_rados_pool_pg_num_min = 4
 rgw_run_sync_thread = false
+# what is deleted would stay in memory for two hours: a run of all suites filled the store
+rgw_gc_obj_min_wait = 5
+rgw_gc_processor_period = 5
+rgw_gc_processor_max_time = 5
 """
 
 
