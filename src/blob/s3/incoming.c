@@ -11,7 +11,7 @@
 #include "base/clock.h"
 #include "blob/s3/s3.h"
 
-#define COPY_PARTS 16 /* what one request copies is that many parts */
+#define COPY_PARTS 8 /* what one request copies is that many parts */
 
 static void
 incoming_key(const struct blob_key *upload, char out[S3_KEY_LEN])

@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "blob/s3/s3.h"
 
+#define LEAST_WINDOW KIB(64)
 #define FIRST_WINDOW KIB(256)
 #define NEXT_WINDOW MIB(1)
 #define MOST_WINDOW MIB(8)
@@ -73,13 +74,26 @@ window_new(struct s3_store *st, int64_t at, int64_t want)
 {
     struct window w = {.at = at, .len = want};
 
-    if (want > FIRST_WINDOW && s3_take_room(&st->read_room, want))
+    if (want > LEAST_WINDOW && s3_take_room(&st->read_room, want))
         w.room = want;
-    else if (want > FIRST_WINDOW)
-        w.len = FIRST_WINDOW;
+    else if (want > LEAST_WINDOW)
+        w.len = LEAST_WINDOW;
     w.bytes = talloc_size(NULL, (size_t)w.len);
     BUG_ON(!w.bytes);
     return w;
+}
+
+/* Gives back what `len` bytes do not need. */
+static void
+window_cut(struct s3_store *st, struct window *w, int64_t len)
+{
+    int64_t room = w->room < len ? w->room : len;
+
+    w->bytes = talloc_realloc_size(NULL, w->bytes, (size_t)len);
+    BUG_ON(!w->bytes);
+    w->len = len;
+    (void)atomic_fetch_add(&st->read_room, w->room - room);
+    w->room = room;
 }
 
 static bool
@@ -125,7 +139,7 @@ is_window(struct s3_call *c, void *arg)
         (wanted->size >= 0 && size != wanted->size))
         return false;
     len = w->len < size - w->at ? w->len : size - w->at;
-    if ((int64_t)c->answer.len != len)
+    if (len <= 0 || (int64_t)c->answer.len != len)
         return false;
     wanted->size = size;
     return true;
@@ -308,7 +322,7 @@ open_first(struct s3_reader *r, int64_t deadline_ms, struct err *err)
     if (c.answer.status == 416)
         return open_empty(r, deadline_ms, err);
     r->base.size = wanted.size;
-    r->window.len = (int64_t)c.answer.len;
+    window_cut(r->st, &r->window, (int64_t)c.answer.len);
     memcpy(r->etag, c.answer.etag, sizeof(r->etag));
     return RC_OK;
 }
@@ -328,9 +342,6 @@ s3_read_open(struct blob_store *base, const struct blob_key *key, struct blob_re
         s3_reader_free(&r->base);
         return rc;
     }
-    if (r->window.len > 0)
-        r->window.bytes = talloc_realloc_size(NULL, r->window.bytes, (size_t)r->window.len);
-    BUG_ON(r->window.len > 0 && !r->window.bytes);
     *ret = &r->base;
     return RC_OK;
 }
