@@ -512,6 +512,20 @@ wake_waiter(void *arg)
     pthread_mutex_unlock(&w->lock);
 }
 
+/* Waits until it is ready, when it is not; says whether it was not. */
+static bool
+wait_ready(struct blob_reader *r, int64_t offset, struct waiter *w)
+{
+    w->ready = false;
+    if (blob_read_ready(r, offset, wake_waiter, w))
+        return false;
+    pthread_mutex_lock(&w->lock);
+    while (!w->ready)
+        pthread_cond_wait(&w->woken, &w->lock);
+    pthread_mutex_unlock(&w->lock);
+    return true;
+}
+
 static void
 tells_when_it_is_ready(void **state)
 {
@@ -524,20 +538,22 @@ tells_when_it_is_ready(void **state)
     SCOPED(blob_reader) r = NULL;
     struct blob_info info;
     struct err err;
+    size_t n = 0;
+    int waits = 0;
 
     put_in_chunks(s->store, &key, bytes, size, &info);
     assert_int_equal(blob_read_open(s->store, &key, &r, &err), RC_OK);
-    for (size_t at = 0, n = 0; at < size; at += n) {
-        w.ready = false;
-        if (!blob_read_ready(r, (int64_t)at, wake_waiter, &w)) {
-            pthread_mutex_lock(&w.lock);
-            while (!w.ready)
-                pthread_cond_wait(&w.woken, &w.lock);
-            pthread_mutex_unlock(&w.lock);
-        }
+    for (size_t at = 0; at < size; at += n) {
+        (void)wait_ready(r, (int64_t)at, &w);
         assert_int_equal(blob_read(r, (int64_t)at, got + at, 100000, &n, &err), RC_OK);
     }
     assert_int_equal(memcmp(got, bytes, size), 0);
+    for (int64_t at = MIB(2); at > 0; at -= 300000) {
+        waits += wait_ready(r, at, &w);
+        assert_int_equal(blob_read(r, at, got, 1000, &n, &err), RC_OK);
+        assert_int_equal(memcmp(got, bytes + at, n), 0);
+    }
+    assert_int_equal(waits > 0, (blob_store_caps(s->store) & BLOB_REMOTE) != 0);
     assert_true(blob_read_ready(r, (int64_t)size, wake_waiter, &w));
     /* one that is freed while it waits is not told */
     (void)!blob_read_ready(r, MIB(1), wake_waiter, &w);
