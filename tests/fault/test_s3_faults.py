@@ -149,6 +149,7 @@ FAULTS = {
     "403": dict(kind="status", status=403, code="InvalidAccessKeyId"),
     "stale 404": dict(kind="status", status=404),
     "200 with an error": dict(kind="error_in_200"),
+    "done, it says": dict(kind="status", status=204),
     "hang": dict(kind="hang"),
     "hang, and done": dict(kind="hang", reached=True),
     "bit flip": dict(kind="flip", at=1000),
@@ -164,6 +165,8 @@ EVERYDAY = {"put", "get", "delete"}     # the other rows are no other kind, and 
 
 
 def makes_sense(case, fault):
+    if fault == "done, it says":
+        return case == "delete"
     if fault == "bit flip":     # in XML, which has no checksum, only TLS could tell
         return case in ("get", "window")
     return not (case in NO_REQUEST_BODY and fault in IN_REQUEST) and \
