@@ -3,7 +3,8 @@
  * read: an object in windows, each of them one ranged GET that came whole.
  *
  * Opening brings the first window along, which is all of a small object. One that is read on gets
- * greater windows, and the next of them while it is at the present one. So a connection is never
+ * greater windows, and the next of them while it is at the present one: several, if its reader is
+ * faster than they come. So a connection is never
  * held by a slow reader, and a broken one costs no more than a window.
  *
  *  I1  A window is handed out when it has exactly the range that was asked for, of an object with
@@ -17,7 +18,8 @@
 #define LEAST_WINDOW KIB(64)
 #define FIRST_WINDOW KIB(256)
 #define NEXT_WINDOW MIB(1)
-#define MOST_WINDOW MIB(8)
+#define MOST_WINDOW MIB(4)
+#define AHEAD_MAX 4
 
 struct window {
     char *bytes;
@@ -52,7 +54,9 @@ struct s3_reader {
     char key[S3_KEY_LEN];
     char etag[HTTP_FIELD_MAX];
     struct window window;
-    struct fetch *ahead; /* NULL when there is none */
+    struct fetch *ahead[AHEAD_MAX]; /* one window after the other; the first follows `window` */
+    unsigned n_ahead;
+    unsigned depth; /* how many there should be */
 };
 
 /* --- windows --- */
@@ -247,36 +251,62 @@ fetch_start(struct s3_reader *r, int64_t at, int64_t want)
     BUG_ON(pthread_mutex_init(&f->lock, NULL) || pthread_cond_init(&f->ended, NULL));
     f->window = window_new(f->st, at, want < f->size - at ? want : f->size - at);
     if (s3_submit(f->st, &f->job, &err) == RC_OK) {
-        r->ahead = f;
+        r->ahead[r->n_ahead++] = f;
         return true;
     }
     fetch_free(f);
     return false;
 }
 
-/* Takes no more interest in what is fetched. */
+/* Takes no more interest in the first of what is fetched. */
 static void
 fetch_forget(struct s3_reader *r)
 {
-    struct fetch *f = r->ahead;
+    struct fetch *f = r->ahead[0];
 
-    if (!f)
-        return;
     pthread_mutex_lock(&f->lock);
     f->wake = NULL;
     pthread_mutex_unlock(&f->lock);
     fetch_unref(f);
-    r->ahead = NULL;
+    r->n_ahead--;
+    for (unsigned i = 0; i < r->n_ahead; i++)
+        r->ahead[i] = r->ahead[i + 1];
 }
 
-/* Waits for what is fetched, and makes it the reader's window. */
+static void
+fetch_forget_all(struct s3_reader *r)
+{
+    while (r->n_ahead > 0)
+        fetch_forget(r);
+}
+
+/* What is fetched that has `offset`, after what is before it was dropped; NULL: nothing. */
+static struct fetch *
+fetch_of(struct s3_reader *r, int64_t offset)
+{
+    while (r->n_ahead > 0 && !window_has(&r->ahead[0]->window, offset))
+        fetch_forget(r);
+    return r->n_ahead > 0 ? r->ahead[0] : NULL;
+}
+
+/* One that has to wait reads faster than windows come: more of them should be under way. */
+static void
+fetch_deeper(struct s3_reader *r)
+{
+    if (r->depth < AHEAD_MAX)
+        r->depth++;
+}
+
+/* Waits for the first of what is fetched, and makes it the reader's window. */
 static enum rc
 fetch_take(struct s3_reader *r, struct err *err)
 {
-    struct fetch *f = r->ahead;
+    struct fetch *f = r->ahead[0];
     enum rc rc;
 
     pthread_mutex_lock(&f->lock);
+    if (!f->done)
+        fetch_deeper(r);
     while (!f->done)
         (void)pthread_cond_wait(&f->ended, &f->lock);
     rc = f->rc;
@@ -335,6 +365,7 @@ s3_read_open(struct blob_store *base, const struct blob_key *key, struct blob_re
     enum rc rc;
 
     r->st = (struct s3_store *)base;
+    r->depth = 1;
     name_path(key, r->key);
     r->window = window_new(r->st, 0, FIRST_WINDOW);
     rc = open_first(r, s3_deadline(&r->st->client), err);
@@ -346,15 +377,15 @@ s3_read_open(struct blob_store *base, const struct blob_key *key, struct blob_re
     return RC_OK;
 }
 
-/* How great the window is that begins at `at`: those of one that reads on grow. */
+/* How great the window is that begins at `at`, after `before`: those of one that reads on grow. */
 static int64_t
-window_size(const struct s3_reader *r, int64_t at)
+window_size(const struct window *before, int64_t at)
 {
-    if (at != r->window.at + r->window.len)
+    if (at != before->at + before->len)
         return FIRST_WINDOW;
-    if (r->window.len < NEXT_WINDOW)
+    if (before->len < NEXT_WINDOW)
         return NEXT_WINDOW;
-    return r->window.len < MOST_WINDOW / 2 ? r->window.len * 2 : MOST_WINDOW;
+    return before->len < MOST_WINDOW / 2 ? before->len * 2 : MOST_WINDOW;
 }
 
 /* Makes the window one that has `offset`. */
@@ -365,10 +396,9 @@ move_to(struct s3_reader *r, int64_t offset, struct err *err)
     int64_t want;
     enum rc rc;
 
-    if (r->ahead && window_has(&r->ahead->window, offset))
+    if (fetch_of(r, offset))
         return fetch_take(r, err);
-    fetch_forget(r);
-    want = window_size(r, offset);
+    want = window_size(&r->window, offset);
     w = window_new(r->st, offset, want < r->base.size - offset ? want : r->base.size - offset);
     rc = get_window(r->st, r->key, r->etag, r->base.size, &w, err);
     if (rc) {
@@ -380,15 +410,21 @@ move_to(struct s3_reader *r, int64_t offset, struct err *err)
     return RC_OK;
 }
 
-/* Past the first window an object is read on, most likely: then the next is fetched already. */
+/* From the middle of a window on, its reader will need what follows, most likely. */
 static void
 look_ahead(struct s3_reader *r, int64_t offset)
 {
-    int64_t next = r->window.at + r->window.len;
+    const struct window *last = r->n_ahead > 0 ? &r->ahead[r->n_ahead - 1]->window : &r->window;
 
-    if (r->ahead || next >= r->base.size || offset < r->window.at + r->window.len / 2)
+    if (offset < r->window.at + r->window.len / 2)
         return;
-    (void)fetch_start(r, next, window_size(r, next));
+    while (r->n_ahead < r->depth && last->at + last->len < r->base.size) {
+        int64_t next = last->at + last->len;
+
+        if (!fetch_start(r, next, window_size(last, next)))
+            return;
+        last = &r->ahead[r->n_ahead - 1]->window;
+    }
 }
 
 enum rc
@@ -425,16 +461,15 @@ s3_read_ready(struct blob_reader *base, int64_t offset, blob_wake_fn *wake, void
 
     if (window_has(&r->window, offset))
         return true;
-    if (r->ahead && !window_has(&r->ahead->window, offset))
-        fetch_forget(r);
-    if (!r->ahead && !fetch_start(r, offset, window_size(r, offset)))
+    if (!fetch_of(r, offset) && !fetch_start(r, offset, window_size(&r->window, offset)))
         return true; /* it has to wait then */
-    f = r->ahead;
+    f = r->ahead[0];
     pthread_mutex_lock(&f->lock);
     ready = f->done;
     if (!ready) {
         f->wake = wake;
         f->wake_arg = arg;
+        fetch_deeper(r);
     }
     pthread_mutex_unlock(&f->lock);
     return ready;
@@ -445,7 +480,7 @@ s3_reader_free(struct blob_reader *base)
 {
     struct s3_reader *r = (struct s3_reader *)base;
 
-    fetch_forget(r);
+    fetch_forget_all(r);
     window_drop(r->st, &r->window);
     (void)talloc_free(r);
 }
