@@ -4,8 +4,8 @@
 
 usage: bench/s3.py      needs script/build, and the packages of `script/bootstrap test`
 
-Each call is what the service makes: a put is a PUT and a HEAD, a delete a DELETE and a HEAD. curl
-moves the same bytes with one request, not hashed and not compared, for what store and machine can do.
+Each call is what the service makes: a put is a PUT and a HEAD, a delete a DELETE and a HEAD. What
+store and machine can do is shown by curl: the same bytes in one request, not hashed, not compared.
 """
 import os
 import subprocess
