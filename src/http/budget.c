@@ -157,9 +157,9 @@ count_of(struct budgets *b, const struct budget_entry *e, int64_t day, int64_t k
     return c;
 }
 
-/* False: they are away. */
+/* False: they are away. *ret_absent: they have no counter of the day, and were not to make it. */
 static bool
-tell(struct budgets *b, const struct limits_count *c)
+tell(struct budgets *b, const struct limits_count *c, bool *ret_absent)
 {
     struct err err;
     struct budget_entry *e;
@@ -169,7 +169,8 @@ tell(struct budgets *b, const struct limits_count *c)
         note_away(b, &err);
         return false;
     }
-    e = budget_book_seek(b->book, &c->subject);
+    *ret_absent = born_ms == 0;
+    e = *ret_absent ? NULL : budget_book_seek(b->book, &c->subject);
     if (!e)
         return true;
     if (e->day.day == c->day && e->shared.name == c->name) {
@@ -181,23 +182,30 @@ tell(struct budgets *b, const struct limits_count *c)
     return true;
 }
 
-/* Makes the counter of a day, which they do not have. False in *ret: they are away. */
+/*
+ * Makes the counter of a day, which they do not have, from what the database knows at this moment:
+ * other nodes take it that what they have saved by now is in it. False in *ret: they are away.
+ */
 static enum rc
-make_counter(struct budgets *b, const struct caller *caller, int64_t day, bool may_wait, bool *ret,
-             struct err *err)
+make_counter(struct budgets *b, int64_t workspace, const struct id *subject, int64_t day,
+             bool may_wait, bool *ret, struct err *err)
 {
     struct limits_count count;
     struct budget known;
     struct budget_entry *e;
-    enum rc rc = budget_book_read(b->book, caller, may_wait, &known, err);
+    enum rc rc = budget_book_read(b->book, workspace, subject, may_wait, &known, err);
+    bool absent;
 
-    if (!rc)
-        rc = budget_book_enter(b->book, caller, may_wait, &e, err);
     if (rc)
         return rc;
+    *ret = true;
+    e = budget_book_seek(b->book, subject);
+    if (!e) /* just forgotten */
+        return RC_OK;
     count = count_of(b, e, day, known.day == day ? known.used : 0);
-    budget_book_leave(b->book, &caller->subject);
-    *ret = tell(b, &count);
+    budget_book_leave(b->book, subject);
+    count.make = true;
+    *ret = tell(b, &count, &absent);
     return RC_OK;
 }
 
@@ -211,7 +219,7 @@ ask_once(struct budgets *b, const struct caller *caller, const struct tier_limit
     struct limits_count count;
     struct budget_entry *e;
     struct err why;
-    bool behind;
+    bool behind, absent;
     enum rc rc = budget_book_enter(b->book, caller, may_wait, &e, err);
 
     if (rc)
@@ -221,7 +229,7 @@ ask_once(struct budgets *b, const struct caller *caller, const struct tier_limit
     if (behind)
         count = count_of(b, e, e->day.day, 0);
     budget_book_leave(b->book, &caller->subject);
-    if (behind && !tell(b, &count))
+    if (behind && !tell(b, &count, &absent))
         return RC_OK;
     if (limits_draw(b->limits, &draw, &ret->state, &why)) {
         note_away(b, &why);
@@ -244,7 +252,8 @@ ask(struct budgets *b, const struct caller *caller, const struct tier_limits *li
         rc = ask_once(b, caller, limits, may_wait, ret, err);
         if (rc || !ret->given || ret->state.outcome != LIMITS_ABSENT)
             return rc;
-        rc = make_counter(b, caller, ret->state.now_ms / DAY_MS, may_wait, &there, err);
+        rc = make_counter(b, caller->workspace.number, &caller->subject, ret->state.now_ms / DAY_MS,
+                          may_wait, &there, err);
     }
     ret->given = false;
     if (there && !rc) {
@@ -369,29 +378,48 @@ budgets_share(struct budgets *b, struct limits *limits, struct err *err)
         BUG_ON(!(list));                                                                           \
     } while (0)
 
-struct counts {
+struct untold {
+    int64_t workspace;
+    struct limits_count count;
+};
+
+struct untold_list {
     struct budgets *budgets;
     TALLOC_CTX *pool;
-    struct limits_count *list;
+    struct untold *list;
     size_t n;
 };
 
 static void
 collect_untold(const struct budget_entry *e, void *arg)
 {
-    struct counts *counts = arg;
+    struct untold_list *all = arg;
 
     if (budget_untold(e) == 0)
         return;
-    GROW(counts->pool, counts->list, struct limits_count, counts->n);
-    counts->list[counts->n++] = count_of(counts->budgets, e, e->day.day, 0);
+    GROW(all->pool, all->list, struct untold, all->n);
+    all->list[all->n].workspace = e->day.workspace;
+    all->list[all->n++].count = count_of(all->budgets, e, e->day.day, 0);
+}
+
+/* False: they are away, or there is no counter and the database cannot say what to begin with. */
+static bool
+tell_one(struct budgets *b, const struct untold *u)
+{
+    bool absent, there = tell(b, &u->count, &absent);
+    struct err err;
+
+    if (!there || !absent)
+        return there;
+    return !make_counter(b, u->workspace, &u->count.subject, u->count.day, true, &there, &err) &&
+           there;
 }
 
 void
 budgets_keep_shared(struct budgets *b)
 {
     SCOPED_POOL(pool);
-    struct counts counts = {.budgets = b, .pool = pool};
+    struct untold_list all = {.budgets = b, .pool = pool};
     bool away = atomic_load(&b->away);
     struct err err;
 
@@ -401,13 +429,13 @@ budgets_keep_shared(struct budgets *b)
         note_away(b, &err);
         return;
     }
-    budget_book_each(b->book, collect_untold, &counts);
-    for (size_t i = 0; i < counts.n; i++) {
-        if (!tell(b, &counts.list[i]))
+    budget_book_each(b->book, collect_untold, &all);
+    for (size_t i = 0; i < all.n; i++) {
+        if (!tell_one(b, &all.list[i]))
             return;
     }
     if (away)
-        note_back(b, counts.n);
+        note_back(b, all.n);
 }
 
 struct added {

@@ -113,14 +113,14 @@ load_fn(struct tx *tx, void *arg, struct err *err)
 }
 
 enum rc
-budget_book_read(struct budget_book *b, const struct caller *caller, bool may_wait,
+budget_book_read(struct budget_book *b, int64_t workspace, const struct id *subject, bool may_wait,
                  struct budget *ret, struct err *err)
 {
     SCOPED_POOL(pool);
 
     if (!may_wait)
         return err_set(err, RC_BUSY, "the budget has to be looked up");
-    *ret = (struct budget){.workspace = caller->workspace.number, .subject = caller->subject};
+    *ret = (struct budget){.workspace = workspace, .subject = *subject};
     return engine_read(b->engine, pool, load_fn, ret, err);
 }
 
@@ -154,8 +154,8 @@ budget_book_enter(struct budget_book *b, const struct caller *caller, bool may_w
     *ret = budget_book_seek(b, &caller->subject);
     if (*ret)
         return RC_OK;
-    rc = budget_book_read(b, caller, may_wait, &known,
-                          err); /* may wait for the disk: not under the lock */
+    /* may wait for the disk: not under the lock */
+    rc = budget_book_read(b, caller->workspace.number, &caller->subject, may_wait, &known, err);
     if (rc)
         return rc;
     pthread_mutex_lock(&s->lock);

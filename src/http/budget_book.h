@@ -61,11 +61,12 @@ struct budget_book *budget_book_new(struct engine *engine);
 void budget_book_free(struct budget_book **book);
 
 /*
- * What the database knows of the caller's subject; all 0 when nothing. BUSY, unless it may wait for
- * the database.
+ * What the database knows of a subject; all 0 when nothing. BUSY, unless it may wait for the
+ * database.
  */
-MUST_CHECK enum rc budget_book_read(struct budget_book *book, const struct caller *caller,
-                                    bool may_wait, struct budget *ret, struct err *err);
+MUST_CHECK enum rc budget_book_read(struct budget_book *book, int64_t workspace,
+                                    const struct id *subject, bool may_wait, struct budget *ret,
+                                    struct err *err);
 
 /* The entry of the caller's subject, on first sight with what the database knows. BUSY as above. */
 MUST_CHECK enum rc budget_book_enter(struct budget_book *book, const struct caller *caller,

@@ -20,7 +20,7 @@
 #include "base/id.h"
 
 #define LIMITS_CONNECT_MS 200
-#define LIMITS_ANSWER_MS 50
+#define LIMITS_ANSWER_MS 50 /* unless the URL says otherwise */
 
 struct limits;
 
@@ -52,6 +52,7 @@ struct limits_count {
     struct id subject;
     uint64_t name;
     int64_t day;   /* days since 1970 */
+    bool make;     /* the counter of that day, if it is absent */
     int64_t seed;  /* what all nodes had used without `unsaved`, as far as this one knows */
     int64_t total; /* granted to this name by the server, and by the node itself */
     int64_t alone; /* of these by the node itself */
@@ -62,8 +63,9 @@ struct limits_count {
 };
 
 /*
- * Understands a URL: redis://[user:password@]host[:port][/database] or unix:/path; connects to
- * nothing yet. INVALID, with a detail fit to be shown, which never repeats the URL.
+ * Understands a URL: redis://[user:password@]host[:port][/database] or unix:/path, and behind
+ * either ?timeout_ms=N; connects to nothing yet. INVALID, with a detail fit to be shown, which
+ * never repeats the URL.
  */
 MUST_CHECK enum rc limits_open(const char *url, struct limits **ret, struct err *err);
 void limits_free(struct limits **l);
@@ -86,7 +88,8 @@ MUST_CHECK enum rc limits_draw(struct limits *l, const struct limits_draw *draw,
                                struct limits_state *ret, struct err *err);
 
 /*
- * Makes the counter of the day if absent, then adds what it lacks of this node's count.
+ * Adds what the counter of the day lacks of this node's count. One that is absent is made first, or
+ * else *ret_born_ms is 0 and nothing was added.
  *
  * Where the name is known there, that is what `total` exceeds its count by. Where it is not: when
  * the counter is older than `alone_since_ms`, `alone`; when it is younger it was made from the

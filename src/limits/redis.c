@@ -72,6 +72,7 @@ static const char *const scripts[SCRIPTS] = {
             "  if count > known then redis.call('HINCRBY', key, 'used', count - known) end\n"
             "  redis.call('HSET', key, name, math.max(count, known))\n"
             "end\n"
+            "if ARGV[10] == '0' and not redis.call('HGET', day, 'used') then return {0} end\n"
             "local made = redis.call('HSETNX', day, 'used', ARGV[3]) == 1\n"
             "if made then\n"
             "  redis.call('HSET', day, 'born', now)\n"
@@ -216,7 +217,8 @@ open_link(const struct redis *r, const char *address, unsigned generation, struc
           struct err *err)
 {
     SCOPED(link) link = MEM_NEW(NULL, struct link);
-    struct timeval limit = milliseconds(LIMITS_CONNECT_MS), answer = milliseconds(LIMITS_ANSWER_MS);
+    struct timeval limit = milliseconds(LIMITS_CONNECT_MS),
+                   answer = milliseconds(r->url.timeout_ms);
     enum rc rc;
 
     link->generation = generation;
@@ -458,8 +460,8 @@ redis_draw(struct limits *l, const struct limits_draw *draw, struct limits_state
 static enum rc
 redis_add(struct limits *l, const struct limits_count *c, int64_t *ret_born_ms, struct err *err)
 {
-    const int64_t numbers[] = {c->day,     c->seed,   c->total,        c->alone, c->alone_since_ms,
-                               c->unsaved, c->minute, c->minute_age_ms};
+    const int64_t numbers[] = {c->day,     c->seed,   c->total,         c->alone, c->alone_since_ms,
+                               c->unsaved, c->minute, c->minute_age_ms, c->make};
 
     return call(redis_of(l), ADD, &c->subject, c->name, numbers, ARRAY_LEN(numbers), ret_born_ms, 1,
                 err);

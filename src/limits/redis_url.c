@@ -4,8 +4,11 @@
 #include <sys/un.h>
 
 #include "base/text.h"
+#include "limits/limits.h"
 
 #define PORT 6379
+#define TIMEOUT_MS_MAX 10000
+#define TIMEOUT "timeout_ms="
 #define DATABASE_MAX 65535
 
 static enum rc
@@ -48,7 +51,7 @@ parse_where(TALLOC_CTX *pool, const char *text, size_t len, struct redis_url *re
         return refuse(err, "a bracket is not closed");
     end = end ? end : text + len;
     if (!text_unescape(pool, text + bracket, (size_t)(end - text) - bracket, false, &host) ||
-        !*host || strpbrk(host, " /?@[]"))
+        !*host || strpbrk(host, " /@[]"))
         return refuse(err, "there is no host in it");
     rest = mem_strndup(pool, end + bracket, len - (size_t)(end - text) - bracket);
     if (*rest && (*rest != ':' || !text_uint(rest + 1, UINT16_MAX, &port) || port == 0))
@@ -75,12 +78,29 @@ parse_tcp(TALLOC_CTX *pool, const char *text, struct redis_url *ret, struct err 
     return rc ? rc : parse_where(pool, where, len - (size_t)(where - text), ret, err);
 }
 
+/* What stands behind a question mark. */
+static enum rc
+parse_query(const char *text, struct redis_url *ret, struct err *err)
+{
+    if (strncmp(text, TIMEOUT, strlen(TIMEOUT)) != 0 ||
+        !text_uint(text + strlen(TIMEOUT), TIMEOUT_MS_MAX, &ret->timeout_ms) ||
+        ret->timeout_ms == 0)
+        return refuse(err, "behind ? stands timeout_ms= and a number from 1 to 10000");
+    return RC_OK;
+}
+
 enum rc
-redis_url_parse(TALLOC_CTX *pool, const char *text, struct redis_url *ret, struct err *err)
+redis_url_parse(TALLOC_CTX *pool, const char *whole, struct redis_url *ret, struct err *err)
 {
     const struct sockaddr_un *address;
+    const char *query = strchr(whole, '?');
+    const char *text = query ? mem_strndup(pool, whole, (size_t)(query - whole)) : whole;
+    enum rc rc;
 
-    *ret = (struct redis_url){.database = 0};
+    *ret = (struct redis_url){.timeout_ms = LIMITS_ANSWER_MS};
+    rc = query ? parse_query(query + 1, ret, err) : RC_OK;
+    if (rc)
+        return rc;
     if (strncmp(text, "rediss://", strlen("rediss://")) == 0)
         return refuse(err, "this build cannot speak TLS to Redis (put a TLS tunnel between)");
     if (strncmp(text, "redis://", strlen("redis://")) == 0)

@@ -11,15 +11,16 @@ struct redis_url {
     const char *user;     /* NULL: the default one */
     const char *password; /* NULL: none is asked for */
     int64_t database;
+    int64_t timeout_ms;
     const char *shown; /* where it is, without secrets */
 };
 
 /*
  * Reads redis://[user:password@]host[:port][/database] (percent escapes in the first three; an IPv6
- * address in brackets) or unix:/path. Texts are in `pool`. INVALID, with a detail fit to be shown,
- * which repeats nothing of `text`.
+ * address in brackets) or unix:/path, each with ?timeout_ms=N or without. Texts are in `pool`.
+ * INVALID, with a detail fit to be shown, which repeats nothing of it.
  */
-MUST_CHECK enum rc redis_url_parse(TALLOC_CTX *pool, const char *text, struct redis_url *ret,
+MUST_CHECK enum rc redis_url_parse(TALLOC_CTX *pool, const char *whole, struct redis_url *ret,
                                    struct err *err);
 
 #endif

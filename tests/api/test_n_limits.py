@@ -72,6 +72,11 @@ def cluster(database):
         server.remove()
 
 
+def patient(store):
+    """A URL with which a slow machine is no reason to count alone."""
+    return store.url + "?timeout_ms=10000"
+
+
 def ask(node, key):
     return Quick(node, key).ask("GET", "/v1/usage")
 
@@ -165,7 +170,7 @@ def asked_everywhere(nodes, key, clients, times):
 @pytest.mark.parametrize("rate, limit", [("100000/150", 150), ("150/100000", 150)],
                          ids=["day", "minute"])
 def test_a_budget_is_exact_over_three_nodes(cluster, store, rate, limit):
-    nodes = cluster(3, "--rate-standard", rate, limits=store.url)
+    nodes = cluster(3, "--rate-standard", rate, limits=patient(store))
     assert all(map(shared, nodes))
     for _ in range(5):
         began, before = time.time(), fallbacks(nodes)
@@ -188,7 +193,7 @@ def test_a_budget_is_exact_over_three_nodes(cluster, store, rate, limit):
 
 
 def test_an_unmetered_key_asks_no_redis(cluster, store):
-    nodes = cluster(2, limits=store.url)
+    nodes = cluster(2, limits=patient(store))
     key = cluster.workspace.key(tier="unmetered")
     for node in nodes:
         assert remaining(ask(node, key)) == 2147483647
@@ -200,7 +205,7 @@ def test_an_unmetered_key_asks_no_redis(cluster, store):
 def test_killed_under_load_and_back(cluster, store):
     """Requests go on; in the end each of them is in the shared counter, once."""
     limit, done = 1000000, threading.Event()
-    nodes = cluster(2, "--rate-standard", f"0/{limit}", limits=store.url)
+    nodes = cluster(2, "--rate-standard", f"0/{limit}", limits=patient(store))
 
     def load(i):
         client, count = Quick(nodes[i % 2], cluster.key), 0
@@ -258,7 +263,7 @@ def test_counted_alone_no_further_than_the_limit(cluster, store):
         wait_for(lambda: all(map(shared, nodes)), PATIENCE)
         return alone, [other.status_code, *(ask(node, key).status_code for node in nodes)]
 
-    nodes = cluster(2, "--rate-standard", "1000/10", limits=store.url)
+    nodes = cluster(2, "--rate-standard", "1000/10", limits=patient(store))
     alone, then = of_one_day(scene)
     # a node that had not drawn last knows one draw less
     assert alone in ([200] * 7 + [429] * 5, [200] * 6 + [429] * 6)
@@ -266,7 +271,7 @@ def test_counted_alone_no_further_than_the_limit(cluster, store):
 
 
 def test_a_redis_that_hangs_is_not_waited_for(cluster, store):
-    nodes = cluster(2, "--rate-standard", "100000/1000", limits=store.url)
+    nodes = cluster(2, "--rate-standard", "100000/1000", limits=store.url + "?timeout_ms=500")
 
     def scene():
         key = cluster.workspace.key(tier="standard")
@@ -284,14 +289,14 @@ def test_a_redis_that_hangs_is_not_waited_for(cluster, store):
 
     used, took = of_one_day(scene)
     assert used == 21, "the one that Redis did after all is not counted twice"
-    assert took < 10
+    assert took < 15
 
 
 def test_a_redis_without_memory_does_not_forget_the_day(cluster):
     """What the database knows is in the counter again; and what no node had saved yet, from who
     draws first."""
     with redis.Redis() as store:
-        nodes = cluster(2, "--rate-standard", "10000/100", limits=store.url)
+        nodes = cluster(2, "--rate-standard", "10000/100", limits=patient(store))
 
         def scene():
             key = cluster.workspace.key(tier="standard")
@@ -310,7 +315,7 @@ def test_a_redis_without_memory_does_not_forget_the_day(cluster):
 def test_away_at_the_start(cluster):
     with redis.Redis() as store:
         store.server.kill()
-        nodes = cluster(2, "--rate-standard", "10000/100", limits=store.url)
+        nodes = cluster(2, "--rate-standard", "10000/100", limits=patient(store))
         assert not any(map(shared, nodes))
         first = [remaining(ask(node, cluster.key)) for node in nodes]
         assert first == [99, 99]
@@ -331,7 +336,7 @@ def test_a_stop_while_it_is_away(cluster, store):
 
 
 def test_a_restarted_node_goes_on(cluster, store):
-    nodes = cluster(2, "--rate-standard", "1000/100", limits=store.url)
+    nodes = cluster(2, "--rate-standard", "1000/100", limits=patient(store))
 
     def scene():
         key = cluster.workspace.key(tier="standard")

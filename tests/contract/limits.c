@@ -53,6 +53,7 @@ add(struct bench *b, struct limits_count count)
 
     count.subject = b->draw.subject;
     count.name = count.name ? count.name : b->draw.name;
+    count.make = true;
     count.day = count.day ? count.day : server_ms(b) / DAY_MS;
     EXPECT(RC_OK, limits_add(b->limits, &count, &born_ms, &b->err));
     return born_ms;
@@ -101,8 +102,18 @@ test_absent_until_made(void **state)
 {
     struct bench *b = *state;
     struct limits_state s = draw(b);
-    int64_t born_ms;
+    const struct limits_count unmade = {.subject = b->draw.subject,
+                                        .name = NAME,
+                                        .day = s.now_ms / DAY_MS,
+                                        .total = 3,
+                                        .alone = 3,
+                                        .unsaved = 3};
+    int64_t born_ms = -1;
 
+    assert_int_equal(s.outcome, LIMITS_ABSENT);
+    EXPECT(RC_OK, limits_add(b->limits, &unmade, &born_ms, &b->err));
+    assert_int_equal(born_ms, 0);
+    s = draw(b);
     assert_int_equal(s.outcome, LIMITS_ABSENT);
     assert_in_range(s.now_ms, clock_wall_ms() - HOUR_MS, clock_wall_ms() + HOUR_MS);
     assert_true(s.day_used == 0 && s.born_ms == 0);

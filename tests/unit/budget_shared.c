@@ -424,6 +424,28 @@ test_away_and_forgotten(void **state)
     assert_int_equal(used(b), 44);
 }
 
+/* No counter yet when it is back: what the other node has saved meanwhile is in it, too. */
+static void
+test_away_and_no_counter(void **state)
+{
+    SCOPED(bench) b = bench_new(0, 100);
+
+    (void)state;
+    b->mem->down = true;
+    draw_times(b, 0, 1);
+    draw_times(b, 1, 2);
+    save(b, 0); /* learns nothing of the other's */
+    save(b, 1);
+    draw_times(b, 1, 4);
+    b->mem->down = false;
+    budgets_keep_shared(b->nodes[0]);
+    b->mem->counters[0].since_ms = clock_wall_ms() + 1000; /* since they were left alone */
+    budgets_keep_shared(b->nodes[1]);
+    assert_int_equal(used(b), 7);
+    draw_times(b, 0, 1);
+    assert_int_equal(b->st.remaining, 92);
+}
+
 /* New nodes and restarted ones: at once, or alone for a while first. */
 static void
 test_newcomers(void **state)
@@ -600,6 +622,7 @@ main(void)
         cmocka_unit_test(test_forgotten),
         cmocka_unit_test(test_forgotten_on_a_new_day),
         cmocka_unit_test(test_away_and_forgotten),
+        cmocka_unit_test(test_away_and_no_counter),
         cmocka_unit_test(test_newcomers),
         cmocka_unit_test(test_unwelcome),
         cmocka_unit_test(test_crowd),

@@ -179,6 +179,9 @@ limits_mem_take(struct limits_mem *m, const struct limits_count *c, int64_t *ret
     struct mem_counter *day = limits_mem_find(m, &c->subject, c->day), *minute;
     bool made = !day;
 
+    *ret_born_ms = 0;
+    if (made && !c->make)
+        return;
     if (made) {
         day = limits_mem_make(m, &c->subject, c->day, m->now_ms);
         day->used = c->seed;

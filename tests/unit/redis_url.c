@@ -26,6 +26,10 @@ static const struct {
     {"redis://[::1]", {.host = "::1", .port = 6379, .shown = "[::1]:6379"}},
     {"redis://[fe80::1%25eth0]:80",
      {.host = "fe80::1%eth0", .port = 80, .shown = "[fe80::1%eth0]:80"}},
+    {"redis://h/2?timeout_ms=700",
+     {.host = "h", .port = 6379, .database = 2, .timeout_ms = 700, .shown = "h:6379"}},
+    {"unix:/redis.sock?timeout_ms=10000",
+     {.path = "/redis.sock", .timeout_ms = 10000, .shown = "/redis.sock"}},
     {"unix:/run/redis/redis.sock",
      {.path = "/run/redis/redis.sock", .shown = "/run/redis/redis.sock"}},
 };
@@ -57,6 +61,7 @@ test_good(void **state)
         same(url.password, want->password);
         same(url.shown, want->shown);
         assert_true(url.port == want->port && url.database == want->database);
+        assert_int_equal(url.timeout_ms, want->timeout_ms ? want->timeout_ms : 50);
     }
 }
 
@@ -97,7 +102,12 @@ static const struct {
     {"redis://u:secret%00@h", "escape"},
     {"redis://secret%zz:p@h", "escape"},
     {"redis://u:p@sec ret", "no host"},
-    {"redis://h?password=secret", "no host"},
+    {"redis://h?password=secret", "timeout_ms"},
+    {"redis://h?timeout_ms=secret", "timeout_ms"},
+    {"redis://h?timeout_ms=0", "timeout_ms"},
+    {"redis://h?timeout_ms=10001", "timeout_ms"},
+    {"redis://?timeout_ms=1", "no host"},
+    {"redis://:sec?ret@h", "timeout_ms"},
     {"unix:/" LONG110, "too long"},
 };
 
