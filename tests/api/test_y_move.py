@@ -20,6 +20,7 @@ import pytest
 
 import engines
 import harness
+from bed import postgres
 from harness import Server, data, run_binary
 from ledger import World
 from library import Library, bytes_of
@@ -393,6 +394,33 @@ def test_killed(moved, place, engine):
 def test_killed_often(moved, place, engine):
     kills = int(os.environ.get("DOSSIER_MOVE_KILLS", "40"))
     assert go_through(moved, place, engine, kills, seed=2) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(engines.EMBEDDED, reason="DOSSIER_TEST_DATABASE names no server")
+@pytest.mark.timeout(900)
+def test_database_killed(moved, place):
+    """The server of rows is killed and started again: an import in the middle of rows goes on."""
+    rng, went_on = random.Random(4), 0
+    with postgres.Postgres(durable=True) as database:
+        for number in range(30):
+            target = place("embedded")
+            database.sql(f"CREATE DATABASE d{number} OWNER {postgres.OWNER}")
+            target.env["DOSSIER_DATABASE"] = database.url_of(f"d{number}")
+            target.run("import", moved.export, "--bytes-only")
+            process = target.start_import(moved.export, "--quick")
+            time.sleep(rng.uniform(0.05, 0.4))
+            database.server.kill()
+            database.server.start()
+            _, errors = process.communicate(timeout=SECONDS)
+            if process.returncode:
+                target.run("import", moved.export)
+            went_on += "trying again" in errors and process.returncode == 0
+            target.run("export", target.server.home / "export", "--quick")
+            assert_same(moved.export, target.server.home / "export")
+            if number >= 5 and went_on >= 2:
+                break
+    assert went_on >= 2
 
 
 def test_killed_export(moved, place, tmp_path):
