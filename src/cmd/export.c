@@ -4,8 +4,8 @@
  *
  *   manifest.json  secret.key  rows/TABLE.jsonl  objects/ab/cd/<workspace>-<id>
  *
- * All rows are written as of one moment, then the bytes that they name are copied, from files that
- * go on being served. As in a backup, bytes that were erased in between make a further turn: rows
+ * All rows are written as of one moment, then the bytes that they name are copied, from a store
+ * that goes on serving. As in a backup, bytes that were erased in between make a further turn: rows
  * as of a later moment, and only what is new since. What two turns find missing, the second time
  * in rows read after the first look, is lost.
  *
@@ -35,8 +35,7 @@
 #define FRESH ".new" /* rows that are not yet those of a finished export */
 #define SHOW_MS 1000
 
-struct export
-{
+struct exporter {
     struct command_env *env;
     const struct conf *conf;
     const char *home; /* the directory of --data */
@@ -53,7 +52,7 @@ struct export
 /* ---- rows ---- */
 
 static void
-show_rows(struct export *x, const struct dump_table *t, int64_t rows)
+show_rows(struct exporter *x, const struct dump_table *t, int64_t rows)
 {
     if (clock_mono_ms() - x->shown_ms < SHOW_MS)
         return;
@@ -62,7 +61,7 @@ show_rows(struct export *x, const struct dump_table *t, int64_t rows)
 }
 
 static enum rc
-write_page(struct export *x, const struct dump_table *t, const struct db_value *rows, size_t n,
+write_page(struct exporter *x, const struct dump_table *t, const struct db_value *rows, size_t n,
            struct rows_writer *w, struct err *err)
 {
     int64_t bytes = 0;
@@ -81,7 +80,7 @@ write_page(struct export *x, const struct dump_table *t, const struct db_value *
 }
 
 static enum rc
-write_table(struct export *x, struct db_conn *conn, const struct dump_table *t,
+write_table(struct exporter *x, struct db_conn *conn, const struct dump_table *t,
             struct rows_sum *ret, struct err *err)
 {
     SCOPED(rows_writer) w = NULL;
@@ -108,7 +107,7 @@ write_table(struct export *x, struct db_conn *conn, const struct dump_table *t,
 
 /* In one transaction: all as of its beginning. */
 static enum rc
-write_rows(struct export *x, struct db *db, struct err *err)
+write_rows(struct exporter *x, struct db *db, struct err *err)
 {
     SCOPED(db_conn) conn = NULL;
     enum rc rc = db_connect(db, DB_READER, &conn, err);
@@ -126,7 +125,7 @@ write_rows(struct export *x, struct db *db, struct err *err)
 
 /* The copy may be an older server's; it is ours to bring up to date. */
 static enum rc
-open_lent(struct export *x, struct db **ret, struct err *err)
+open_lent(struct exporter *x, struct db **ret, struct err *err)
 {
     SCOPED(db_conn) conn = NULL;
     int from, to;
@@ -143,7 +142,7 @@ open_lent(struct export *x, struct db **ret, struct err *err)
 
 /* A server of rows takes one more client. */
 static enum rc
-open_beside(struct export *x, struct db **ret, struct err *err)
+open_beside(struct exporter *x, struct db **ret, struct err *err)
 {
     SCOPED(db_conn) conn = NULL;
     struct tx tx = {.pool = x->env->pool, .audit_key = x->secret.audit_seal};
@@ -164,7 +163,7 @@ open_beside(struct export *x, struct db **ret, struct err *err)
 }
 
 static enum rc
-take_rows(struct export *x, struct err *err)
+take_rows(struct exporter *x, struct err *err)
 {
     SCOPED(db) db = NULL;
     enum rc rc;
@@ -181,7 +180,7 @@ take_rows(struct export *x, struct err *err)
 /* ---- bytes ---- */
 
 static enum rc
-turn(struct export *x, struct err *err)
+turn(struct exporter *x, struct err *err)
 {
     enum rc rc = take_rows(x, err);
 
@@ -190,7 +189,7 @@ turn(struct export *x, struct err *err)
 }
 
 static enum rc
-turns(struct export *x, struct err *err)
+turns(struct exporter *x, struct err *err)
 {
     uint8_t before[SHA256_LEN] = {0};
     enum rc rc = turn(x, err);
@@ -206,7 +205,7 @@ turns(struct export *x, struct err *err)
 
 /* What verifying has removed is copied once more; what is damaged again then, the disk damages. */
 static enum rc
-verify(struct export *x, struct err *err)
+verify(struct exporter *x, struct err *err)
 {
     enum rc rc = carry_verify(&x->carry, err);
 
@@ -224,7 +223,7 @@ verify(struct export *x, struct err *err)
 /* ---- the whole ---- */
 
 static enum rc
-name_rows(struct export *x, const char *table, struct err *err)
+name_rows(struct exporter *x, const char *table, struct err *err)
 {
     SCOPED_POOL(pool);
     char *fresh = carry_path(pool, &x->carry, table);
@@ -235,7 +234,7 @@ name_rows(struct export *x, const char *table, struct err *err)
 
 /* The rows take the place of an earlier export's, and what only that one named goes. */
 static enum rc
-replace(struct export *x, struct err *err)
+replace(struct exporter *x, struct err *err)
 {
     enum rc rc;
 
@@ -253,7 +252,7 @@ replace(struct export *x, struct err *err)
 }
 
 static enum rc
-finish(struct export *x, json_t **ret, struct err *err)
+finish(struct exporter *x, json_t **ret, struct err *err)
 {
     TALLOC_CTX *pool = x->env->pool;
     json_auto_t *manifest = NULL;
@@ -286,7 +285,7 @@ remove_empty(const char *path, const struct stat *info, int kind, struct FTW *at
 }
 
 static enum rc
-open_all(struct export *x, struct err *err)
+open_all(struct exporter *x, struct err *err)
 {
     TALLOC_CTX *pool = x->env->pool;
     struct home *home = x->env->home;
@@ -307,7 +306,7 @@ open_all(struct export *x, struct err *err)
 }
 
 static enum rc
-run(struct export *x, json_t **ret, struct err *err)
+run(struct exporter *x, json_t **ret, struct err *err)
 {
     enum rc rc = open_all(x, err);
 
@@ -327,18 +326,18 @@ run(struct export *x, json_t **ret, struct err *err)
 enum rc
 command_export(struct command_env *env, const struct conf *conf, json_t **ret, struct err *err)
 {
-    struct export x = {.env = env,
-                       .conf = conf,
-                       .home = conf_text(conf, CONF_DATA),
-                       .dir = conf->args[0],
-                       .out = {.pool = env->pool,
-                               .dir = conf->args[0],
-                               .kind = "export",
-                               .mark = "unfinished-export",
-                               .alien = COPY_DATABASE,
-                               .lock = -1},
-                       .partial = home_path(env->pool, conf->args[0], "rows.db"),
-                       .carry = {.env = env, .suffix = FRESH, .notes_hashes = true}};
+    struct exporter x = {.env = env,
+                         .conf = conf,
+                         .home = conf_text(conf, CONF_DATA),
+                         .dir = conf->args[0],
+                         .out = {.pool = env->pool,
+                                 .dir = conf->args[0],
+                                 .kind = "export",
+                                 .mark = "unfinished-export",
+                                 .alien = COPY_DATABASE,
+                                 .lock = -1},
+                         .partial = home_path(env->pool, conf->args[0], "rows.db"),
+                         .carry = {.env = env, .suffix = FRESH, .notes_hashes = true}};
     enum rc rc;
 
     if (env->service)
