@@ -14,21 +14,22 @@ static const struct sql insert = {
 };
 static const struct sql of_document =
     SQL("SELECT " COLUMNS " FROM purge WHERE workspace_id = $1 AND document_id = $2 AND hard = 1");
-static const struct sql remove_one =
-    SQL("DELETE FROM purge WHERE workspace_id = $1 AND blob_id = $2"
-        " RETURNING key_hash, fingerprint, answer");
-#define AT_ONCE 32
-static const struct sql remove_some =
-    SQL("DELETE FROM purge WHERE workspace_id = $1 AND blob_id IN ($2, $3, $4, $5, $6, $7, $8, $9,"
-        " $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27,"
-        " $28, $29, $30, $31, $32, $33) RETURNING key_hash, fingerprint, answer, blob_id");
+/* alike, since each can be under way once at a time */
+static const struct sql remove_one[] = {
+    [0 ... 15] = SQL("DELETE FROM purge WHERE workspace_id = $1 AND blob_id = $2"
+                     " RETURNING key_hash, fingerprint, answer")};
 static const struct sql promise =
     SQL("UPDATE purge SET key_hash = $3, fingerprint = $4, answer = $5"
         " WHERE workspace_id = $1 AND blob_id = $2 AND key_hash IS NULL");
-/* two ranges of one index, which an OR would read from end to end */
+/*
+ * Two ranges of one index, which an OR would read from end to end; each with a limit of its own,
+ * or all that is due is read and sorted for each batch.
+ */
+#define RANGE(condition)                                                                           \
+    "SELECT " COLUMNS " FROM (SELECT " COLUMNS " FROM purge WHERE " condition                      \
+    " ORDER BY due_at LIMIT $3) r"
 static const struct sql due =
-    SQL("SELECT " COLUMNS " FROM purge WHERE due_at <= $1 UNION ALL"
-        " SELECT " COLUMNS " FROM purge WHERE due_at > $2 ORDER BY due_at LIMIT $3");
+    SQL(RANGE("due_at <= $1") " UNION ALL " RANGE("due_at > $2") " ORDER BY due_at LIMIT $3");
 static const struct sql backlog =
     SQL("SELECT count(*), min(due_at) FROM purge WHERE due_at <= $1 OR due_at > $2");
 static const struct sql waiting = SQL("SELECT count(*) FROM purge");
@@ -100,13 +101,19 @@ keep_promise(struct tx *tx, int64_t workspace, struct db_cursor *c, struct err *
     return idempotency_write(tx, workspace, key_hash, &kept, INT64_MAX, err);
 }
 
-enum rc
-purge_done(struct tx *tx, int64_t workspace, const struct id *blob_id, bool *ret_changed,
-           struct err *err)
+static enum rc
+ask_done(struct tx *tx, int64_t workspace, const struct id *blob_id, size_t nth,
+         struct db_cursor **ret, struct err *err)
 {
-    SCOPED(db_cursor) c = NULL;
-    enum rc rc =
-        db_query_one(tx->conn, &remove_one, DB_ARGS(db_int(workspace), db_id(blob_id)), &c, err);
+    return db_query(tx->conn, &remove_one[nth], DB_ARGS(db_int(workspace), db_id(blob_id)), ret,
+                    err);
+}
+
+static enum rc
+answer_done(struct tx *tx, int64_t workspace, struct db_cursor *c, bool *ret_changed,
+            struct err *err)
+{
+    enum rc rc = db_first(c, err);
 
     *ret_changed = rc == RC_OK;
     if (rc)
@@ -114,26 +121,30 @@ purge_done(struct tx *tx, int64_t workspace, const struct id *blob_id, bool *ret
     return keep_promise(tx, workspace, c, err);
 }
 
-/* Up to AT_ONCE of them. */
+enum rc
+purge_done(struct tx *tx, int64_t workspace, const struct id *blob_id, bool *ret_changed,
+           struct err *err)
+{
+    SCOPED(db_cursor) c = NULL;
+    enum rc rc = ask_done(tx, workspace, blob_id, 0, &c, err);
+
+    return rc ? rc : answer_done(tx, workspace, c, ret_changed, err);
+}
+
+/* As many as there are statements for. */
 static enum rc
 done_some(struct tx *tx, int64_t workspace, const struct purge *const *list, size_t n,
           bool *ret_changed, struct err *err)
 {
-    SCOPED(db_cursor) c = NULL;
-    struct db_value values[1 + AT_ONCE] = {db_int(workspace)};
-    struct id blob;
-    bool row = true;
-    enum rc rc;
+    struct db_cursor *asked[ARRAY_LEN(remove_one)] = {0};
+    enum rc rc = RC_OK;
 
-    for (size_t i = 0; i < AT_ONCE; i++)
-        values[1 + i] = i < n ? db_id(&list[i]->blob_id) : db_null();
-    rc = db_query(tx->conn, &remove_some, values, ARRAY_LEN(values), &c, err);
-    while (!rc && (rc = db_next(c, &row, err)) == RC_OK && row) {
-        (void)db_col_id(c, 3, &blob);
-        for (size_t i = 0; i < n; i++)
-            ret_changed[i] = ret_changed[i] || id_equal(&blob, &list[i]->blob_id);
-        rc = keep_promise(tx, workspace, c, err);
-    }
+    for (size_t i = 0; i < n && !rc; i++)
+        rc = ask_done(tx, workspace, &list[i]->blob_id, i, &asked[i], err);
+    for (size_t i = 0; i < n && !rc; i++)
+        rc = answer_done(tx, workspace, asked[i], &ret_changed[i], err);
+    for (size_t i = 0; i < n; i++)
+        db_cursor_free(&asked[i]);
     return rc;
 }
 
@@ -143,10 +154,11 @@ purge_done_all(struct tx *tx, int64_t workspace, const struct purge *const *list
 {
     enum rc rc = RC_OK;
 
-    memset(ret_changed, 0, n * sizeof(*ret_changed));
-    for (size_t i = 0; i < n && !rc; i += AT_ONCE)
-        rc = done_some(tx, workspace, list + i, n - i < AT_ONCE ? n - i : AT_ONCE, ret_changed + i,
-                       err);
+    for (size_t i = 0; i < n && !rc; i += ARRAY_LEN(remove_one)) {
+        size_t some = n - i < ARRAY_LEN(remove_one) ? n - i : ARRAY_LEN(remove_one);
+
+        rc = done_some(tx, workspace, list + i, some, ret_changed + i, err);
+    }
     return rc;
 }
 
