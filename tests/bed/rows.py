@@ -25,6 +25,7 @@ WORDS = ("acme", "nda", "offer", "lease", "claim", "draft", "final", "scan", "te
          "board", "audit", "notes", "photo", "letter", "invoice")
 FOLDERS, PER_ENTITY = 1000, 10
 DEAL = 3
+PUBLIC = "ws_01M8AN7RQVE008PXDTKK7MJHSK"   # the workspace in generated paths
 FIRST_SEQ = 1 << 40         # of audit lines: above those that the service writes itself
 TABLES = {
     "folder": "workspace_id, path, id",
@@ -89,7 +90,7 @@ class Library:
         folder = self.folder(int.from_bytes(r[57:60], "big"))
         yield "document", (ws, identifier, name, None, "application/pdf",
                            int.from_bytes(r[60:63], "big"),
-                           f"workspaces/ws_grown/documents/{spelled('', blob)}.pdf", folder,
+                           f"workspaces/{PUBLIC}/documents/{spelled('', blob)}.pdf", folder,
                            "\n".join(tags), name.lower(), self.user_id, ms, blob, r[:32])
         for tag in tags:
             yield "document_tag", (ws, tag, identifier)

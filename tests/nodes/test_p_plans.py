@@ -205,3 +205,37 @@ def test_a_scan_is_seen(hot):
     postgres.psql(hot.database.url, "SET enable_indexscan = off; SET enable_bitmapscan = off;"
                                     "SELECT name FROM document WHERE name = 'nobody'")
     assert any("Seq Scan of all of document" in fault for fault in faults(log.text()))
+
+
+# ---- the library itself ----
+
+FREE = {"name", "search_text", "tags", "tag", "folder", "path", "entity_id", "answer",
+        "size_bytes", "seq", "chain", "address"}
+FORM = ("SELECT k, length(v) FROM (SELECT to_jsonb(t) j FROM {0} t WHERE {1} ORDER BY {2} LIMIT 1)"
+        " r, jsonb_each_text(j) e(k, v)")
+
+
+def form(hot, table, where, order):
+    """{column: how long it is as a text, "" for NULL} of the first row."""
+    return dict(postgres.psql(hot.database.url, FORM.format(table, where, order)))
+
+
+def test_generated_rows_are_like_real_ones(hot):
+    """Columns that are empty are so in both, and those of a fixed form are as long."""
+    hot.api.post("/v1/documents", json=record("real"), expect=201,
+                 headers={"Idempotency-Key": "real"})
+    hot.api.put("/v1/entities/deal/real", json={"name": "Deal 1"}, expect=201)
+    hot.api.delete(f"/v1/documents/{hot.api.new_bytes(b'x')['id']}", expect=204)
+    document = hot.api.new_bytes(b"x", mime_type="application/pdf", folder="/f", tags=["t", "u"])
+    hot.api.post(f"/v1/documents/{document['id']}/link", expect=201, json={
+        "entity_type": "deal", "entity_id": "deal_1", "role": "signed"})
+    for table, where, order in [
+            ("document", "TRUE", "id"), ("document_tag", "TRUE", "document_id"),
+            ("link", "TRUE", "id"), ("folder", "TRUE", "id"), ("entity", "TRUE", "created_at"),
+            ("idempotency", "TRUE", "completed_at"), ("purge", "TRUE", "blob_id"),
+            ("audit", "action = 'link'", "id"),
+            ("audit", "action = 'create' AND resource_type = 'documents'", "id")]:
+        real, made = (form(hot, table, where, order + way) for way in (" DESC", ""))
+        assert set(real) == set(made)
+        for name in set(real) - FREE:
+            assert real[name] == made[name], (table, name, real, made)
