@@ -47,16 +47,24 @@ like_pattern(TALLOC_CTX *pool, const char *needle)
     return b.bytes;
 }
 
-static void
-add_folder(struct query *q, TALLOC_CTX *pool, const char *folder)
+/* Which documents are in a folder itself, and which in those below it. */
+struct folder_conditions {
+    const char *here;
+    const char *below;
+};
+
+static struct folder_conditions
+folder_conditions(struct query *q, TALLOC_CTX *pool, const char *folder)
 {
     /* '0' follows '/': the range holds exactly the paths that begin with folder + "/" */
     size_t a = param(q, db_text(folder));
     size_t b = param(q, db_text(mem_printf(pool, "%s/", folder)));
     size_t c = param(q, db_text(mem_printf(pool, "%s0", folder)));
 
-    buf_printf(&q->text, " AND (d.folder = $%zu OR (d.folder >= $%zu AND d.folder < $%zu))", a, b,
-               c);
+    return (struct folder_conditions){
+        .here = mem_printf(pool, "d.folder = $%zu", a),
+        .below = mem_printf(pool, "d.folder >= $%zu AND d.folder < $%zu", b, c),
+    };
 }
 
 static void
@@ -86,11 +94,10 @@ add_mime_type(struct query *q, TALLOC_CTX *pool, const char *type)
                c);
 }
 
+/* All conditions but that of the folder. */
 static void
 add_filter(struct query *q, TALLOC_CTX *pool, const struct document_filter *f)
 {
-    if (f->folder)
-        add_folder(q, pool, f->folder);
     add_tags(q, f);
     if (f->mime_type)
         add_mime_type(q, pool, f->mime_type);
@@ -122,12 +129,55 @@ add_cursor(struct query *q, const struct document_filter *f)
 }
 
 static void
-begin(struct query *q, TALLOC_CTX *pool, int64_t workspace, const char *columns)
+begin(struct query *q, TALLOC_CTX *pool, int64_t workspace)
 {
     q->n = 0;
     buf_init(&q->text, pool, (size_t)KIB(16));
-    buf_printf(&q->text, "SELECT %s FROM document d WHERE d.workspace_id = $%zu", columns,
+    buf_printf(&q->text, " FROM document d WHERE d.workspace_id = $%zu",
                param(q, db_int(workspace)));
+}
+
+/* Of a column, by name or by its place in DOCUMENT_COLUMNS. */
+static const char *
+order(TALLOC_CTX *pool, const struct document_filter *f, bool by_place)
+{
+    static const char *const places[] = {
+        [SORT_CREATED] = "1", [SORT_UPDATED] = "10", [SORT_NAME] = "2"};
+    const char *column = by_place ? places[f->sort] : sort_columns[f->sort];
+    const char *id = by_place ? places[SORT_CREATED] : sort_columns[SORT_CREATED];
+    const char *direction = f->descending ? "DESC" : "ASC";
+
+    if (f->sort == SORT_CREATED)
+        return mem_printf(pool, " ORDER BY %s %s", column, direction);
+    return mem_printf(pool, " ORDER BY %s %s, %s %s", column, direction, id, direction);
+}
+
+/* One part of the answer, as far as it can be needed. */
+static const char *
+part(struct query *q, TALLOC_CTX *pool, const struct document_filter *f, const char *condition)
+{
+    return mem_printf(pool, "SELECT * FROM (SELECT " DOCUMENT_COLUMNS "%s AND %s%s LIMIT %lld) p",
+                      q->text.bytes, condition, order(pool, f, false),
+                      (long long)(f->limit + f->offset));
+}
+
+/*
+ * What is in a folder and what is below it are two questions: the first is answered from one place
+ * of an index, in order, however much is there. With OR all of it would be read and sorted.
+ */
+static const char *
+list_text(struct query *q, TALLOC_CTX *pool, const struct document_filter *f)
+{
+    const char *page =
+        mem_printf(pool, " LIMIT %lld OFFSET %lld", (long long)f->limit, (long long)f->offset);
+    struct folder_conditions folder;
+
+    if (!f->folder)
+        return mem_printf(pool, "SELECT " DOCUMENT_COLUMNS "%s%s%s", q->text.bytes,
+                          order(pool, f, false), page);
+    folder = folder_conditions(q, pool, f->folder);
+    return mem_printf(pool, "%s UNION ALL %s%s%s", part(q, pool, f, folder.here),
+                      part(q, pool, f, folder.below), order(pool, f, true), page);
 }
 
 enum rc
@@ -136,21 +186,18 @@ document_list(struct tx *tx, int64_t workspace, const struct document_filter *f,
 {
     SCOPED(db_cursor) c = NULL;
     struct document *docs = MEM_ARRAY(tx->pool, struct document, f->limit + 1);
-    const char *direction = f->descending ? "DESC" : "ASC";
     struct query q;
+    const char *text;
     bool row = true;
     size_t n = 0;
     enum rc rc;
 
-    begin(&q, tx->pool, workspace, DOCUMENT_COLUMNS);
+    begin(&q, tx->pool, workspace);
     add_filter(&q, tx->pool, f);
     if (f->has_cursor)
         add_cursor(&q, f);
-    buf_printf(&q.text, " ORDER BY %s %s", sort_columns[f->sort], direction);
-    if (f->sort != SORT_CREATED)
-        buf_printf(&q.text, ", d.id %s", direction);
-    buf_printf(&q.text, " LIMIT %lld OFFSET %lld", (long long)f->limit, (long long)f->offset);
-    rc = db_query_built(tx->conn, q.text.bytes, q.values, q.n, &c, err);
+    text = list_text(&q, tx->pool, f);
+    rc = db_query_built(tx->conn, text, q.values, q.n, &c, err);
     while (!rc && (rc = db_next(c, &row, err)) == RC_OK && row)
         document_row_read(c, tx->pool, &docs[n++]);
     *ret = docs;
@@ -163,13 +210,19 @@ document_count(struct tx *tx, int64_t workspace, const struct document_filter *f
                struct err *err)
 {
     SCOPED(db_cursor) c = NULL;
+    struct folder_conditions folder;
     struct query q;
     bool row;
     enum rc rc;
 
-    begin(&q, tx->pool, workspace, "count(*)");
+    begin(&q, tx->pool, workspace);
     add_filter(&q, tx->pool, f);
-    rc = db_query_built(tx->conn, q.text.bytes, q.values, q.n, &c, err);
+    if (f->folder) {
+        folder = folder_conditions(&q, tx->pool, f->folder);
+        buf_printf(&q.text, " AND (%s OR (%s))", folder.here, folder.below);
+    }
+    rc = db_query_built(tx->conn, mem_printf(tx->pool, "SELECT count(*)%s", q.text.bytes), q.values,
+                        q.n, &c, err);
     if (!rc)
         rc = db_next(c, &row, err);
     if (!rc)

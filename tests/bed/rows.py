@@ -59,8 +59,9 @@ def spelled(prefix, identifier):
 class Library:
     """The rows of `total` documents, numbered from 0, the last one made at `newest_ms`."""
 
-    def __init__(self, workspace, key_id, user_id, newest_ms, total, chains=1):
+    def __init__(self, workspace, key_id, user_id, newest_ms, total, chains=1, folders=FOLDERS):
         self.workspace, self.key_id, self.user_id = workspace, key_id, user_id
+        self.n_folders = folders
         self.oldest_ms = newest_ms - total * SPACING_MS
         self.chains = chains
 
@@ -70,9 +71,8 @@ class Library:
     def document_id(self, number):
         return uuid7(self.time_ms(number), noise(number))
 
-    @staticmethod
-    def folder(n):
-        n %= FOLDERS
+    def folder(self, n):
+        n %= self.n_folders
         return f"/clients/c{n // 3:04d}/{('ndas', 'offers', 'mail')[n % 3]}"
 
     def _audit(self, number, line, action, identifier, document, details):
@@ -106,7 +106,7 @@ class Library:
             yield "idempotency", (ws, r[32:], r[:32], (r * 10)[:600], ms)
 
     def folders(self):
-        paths = {self.folder(n) for n in range(FOLDERS)}
+        paths = {self.folder(n) for n in range(self.n_folders)}
         paths |= {path.rsplit("/", 1)[0] for path in paths} | {"/clients"}
         for number, path in enumerate(sorted(paths)):
             yield "folder", (self.workspace, path, uuid7(self.oldest_ms, noise(number)))
