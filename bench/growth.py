@@ -10,8 +10,10 @@ index, and what each kind of request costs as it grows, on PostgreSQL and on SQL
 One workspace holds all documents (tests/bed/rows.py), which is the hardest case for its lists. At
 each size: a fixed number of requests of each kind, whose documents lie anywhere in the library,
 from eight clients. Counted are, a request: processor time of the node and of the server's
-connections, pages that the server touched and those it had to fetch, bytes of its log; for SQLite
-what the node read from its file. These hardly depend on what else the machine does; times do.
+connections, pages that the server touched and those it had to fetch, bytes of its log and how many
+whole pages are in it (each size begins with a checkpoint, after which a page's first change writes
+all of it); for SQLite what the node read from its file. These hardly depend on what else the
+machine does; times do.
 """
 import argparse
 import contextlib
@@ -79,12 +81,13 @@ class OnPostgres:
                              " clock_timestamp())")[0][0])
 
     def state(self):
-        pages, fetched, wal = self.server.sql(
-            "SELECT sum(shared_blks_hit + shared_blks_read), sum(shared_blks_read), sum(wal_bytes)"
+        pages, fetched, wal, images = self.server.sql(
+            "SELECT sum(shared_blks_hit + shared_blks_read), sum(shared_blks_read),"
+            " sum(wal_bytes), sum(wal_fpi)"
             " FROM pg_stat_statements JOIN pg_database d ON d.oid = dbid"
             f" WHERE datname = '{postgres.DATABASE}'")[0]
         return {"us_pg": self.backends.seconds() * 1e6, "pages": int(pages),
-                "fetched": int(fetched), "wal": int(wal)}
+                "fetched": int(fetched), "wal": int(wal), "images": int(images)}
 
     def remove(self):
         self.node.remove()

@@ -11,7 +11,8 @@ Parts, all without any:
   rows     64 writers in one workspace against 64 writers in 64 workspaces: no row is hot
   nodes    1, 2 and 3 nodes on the server, 64 connections in all
 Medians of all rounds; a ratio is the median of the ratios within a round.
-us: processor time a request in microseconds, of the node and of PostgreSQL.
+us: processor time a request in microseconds, of the node and of PostgreSQL's connections; works: of
+a transaction; reruns: transactions run again because others came first.
 """
 import argparse
 import shutil
@@ -21,7 +22,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from common import (CONNECTIONS, ROOT, Callers, Load, harness, machine, median_of, memory_mib,
+from common import (CONNECTIONS, ROOT, Backends, Callers, Load, harness, machine, median_of, memory_mib,
                     metrics, save, seconds_of, table)
 from bed import postgres
 
@@ -33,7 +34,8 @@ checkpoint_timeout = 30min
 """
 LOADS = ["create", "create_idempotent", "link", "get", "list"]
 DOCUMENTS = 256     # that gets and links are spread over
-HEAD = ["", "requests/s", "p50 ms", "p99 ms", "errors", "us node", "us pg", "WAL bytes", "works"]
+HEAD = ["", "requests/s", "p50 ms", "p99 ms", "errors", "us node", "us pg", "WAL bytes", "works",
+        "reruns"]
 
 
 class Bench:
@@ -41,6 +43,7 @@ class Bench:
 
     def __init__(self, server, options):
         self.server, self.options = server, options
+        self.backends = Backends(server)
         self.nodes = []
         self.result = {"machine": machine(), "seconds": options.seconds, "rounds": options.rounds}
 
@@ -62,7 +65,7 @@ class Bench:
         sums = [metrics(node) for node in nodes]
         return {
             "node": sum(seconds_of(node.process.pid) for node in nodes),
-            "pg": seconds_of(self.server.server.pid), "wal": self.wal(),
+            "pg": self.backends.seconds(), "wal": self.wal(),
             "works": sum(m["dossier_works_total"] for m in sums),
             "commits": sum(m["dossier_commits_total"] for m in sums),
             "reruns": sum(m.get("dossier_reruns_total", 0) for m in sums),
@@ -95,7 +98,7 @@ class Bench:
 def cells(name, row):
     return [name, row["rate"], row["p50_ms"], row["p99_ms"], str(int(row["errors"])),
             f"{row['us_node']:.0f}", f"{row['us_pg']:.0f}", f"{row['wal']:.0f}",
-            f"{row['works_a_commit']:.1f}"]
+            f"{row['works_a_commit']:.1f}", str(int(row["reruns"]))]
 
 
 def ratio(over, under):
@@ -133,8 +136,9 @@ class Pgbench:
         argv = [postgres.tool("pgbench"), "-n", "-M", "prepared", "-c", str(bench.options.writers),
                 "-j", "2", "-T", str(bench.options.seconds), "-f", self.file.name,
                 *[f"-D{name}={value}" for name, value in values.items()], bench.server.url]
-        before = seconds_of(bench.server.server.pid), bench.wal()
-        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        before = bench.backends.seconds(), bench.wal()
+        with bench.backends:
+            done = subprocess.run(argv, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise SystemExit(f"pgbench: {done.stderr}")
         words_of = dict(line.split(" = ") for line in done.stdout.splitlines() if " = " in line)
@@ -142,7 +146,7 @@ class Pgbench:
         count = rate * bench.options.seconds
         return {"rate": rate, "p50_ms": float(words_of["latency average"].split()[0]),
                 "p99_ms": 0.0, "errors": 0, "us_node": 0.0, "works_a_commit": 1.0, "reruns": 0,
-                "us_pg": (seconds_of(bench.server.server.pid) - before[0]) * 1e6 / count,
+                "us_pg": (bench.backends.seconds() - before[0]) * 1e6 / count,
                 "wal": (bench.wal() - before[1]) / count}
 
 
@@ -182,7 +186,6 @@ def part_nodes(bench):
     rows = bench.rounds({f"{n} nodes": lambda n=n: bench.load("create", callers, bench.nodes[:n])
                          for n in (1, 2, 3)})
     ratios = {f"{n} nodes : 1": ratio(rows[f"{n} nodes"], rows["1 nodes"]) for n in (2, 3)}
-    ratios["reruns"] = {name: sum(row["reruns"] for row in each) for name, each in rows.items()}
     return rows, ratios
 
 
@@ -196,7 +199,7 @@ def run(bench):
         print(f"\n==> {name}")
         table(HEAD, [cells(each, row) for each, row in medians.items()])
         for each, value in ratios.items():
-            print(f"{each}: {words(value) if 'median' in value else value}")
+            print(f"{each}: {words(value)}")
         bench.result[name] = {"medians": medians, "rounds": rows, "ratios": ratios}
     bench.result["node_memory_mib"] = memory_mib(bench.nodes[0].process.pid)
     print(f"\nmemory of a node at its highest: {bench.result['node_memory_mib']} MiB")
