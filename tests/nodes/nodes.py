@@ -11,13 +11,12 @@ copy it.
 """
 import secrets
 import shutil
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 from bed import haproxy, postgres
-from harness import REQUEST_SECONDS, Server, Workspace, at_once, parse_output, run_binary
-from quick import Quick
+from harness import Server, Workspace, at_once, parse_output, run_binary
+from quick import Crowd, Quick
 
 CHECK_SECONDS = 300     # it reads every byte of every test before
 BROKEN = (OSError, ValueError, IndexError)      # an answer that did not come, or not whole
@@ -108,32 +107,13 @@ class Balancer(haproxy.HttpFront):
                     f"    errorfile {status} {path}\n" for status in (502, 503, 504)))
 
 
-class Spread:
-    """Clients of all nodes in turn, that ask together, again and again: as quick.Crowd."""
+class Spread(Crowd):
+    """Clients of all nodes in turn, that ask together, again and again."""
 
     def __init__(self, nodes, key, count=64):
         self.clients = [Quick(nodes[i % len(nodes)], key) for i in range(count)]
         for client in self.clients:
             assert client.ask("GET", "/healthz").status_code == 200
-
-    def rounds(self, count, ask):
-        """ask(client, i, n) of each client i in round n; the answers, by round."""
-        answers = [[None] * len(self.clients) for _ in range(count)]
-        barrier = threading.Barrier(len(self.clients), timeout=REQUEST_SECONDS)
-
-        def run(i):
-            try:
-                for n in range(count):
-                    barrier.wait()
-                    answers[n][i] = ask(self.clients[i], i, n)
-            except BaseException:
-                barrier.abort()
-                raise
-            finally:
-                self.clients[i].close()
-
-        at_once(len(self.clients), run)
-        return answers
 
 
 def audit_total(api, **filters):
