@@ -359,11 +359,18 @@ engine_write_all(struct engine *en, const struct work *works, size_t n, struct e
     size_t submitted = 0;
     struct err mine;
 
-    for (; submitted < n && !first; submitted += !first)
-        first = awaited_submit(en, &all[submitted], &works[submitted], err);
+    for (; submitted < n && !first; submitted += !first) {
+        struct work like = works[submitted];
+
+        like.pool = base_pool_new(NULL);
+        first = awaited_submit(en, &all[submitted], &like, err);
+        if (first)
+            base_pool_free(&like.pool);
+    }
     for (size_t i = 0; i < submitted; i++) {
         enum rc rc = awaited_wait(&all[i], &mine);
 
+        base_pool_free(&all[i].work.pool);
         if (rc && !first) {
             first = rc;
             *err = mine;

@@ -100,8 +100,9 @@ MUST_CHECK enum rc engine_write(struct engine *en, int64_t lane, TALLOC_CTX *poo
                                 struct err *err);
 
 /*
- * Writes each of these, of which fn, arg, lane, turn and pool are given, in whatever transactions,
- * and waits for all. The first failure is told; the others are done nevertheless.
+ * Writes each of these, of which fn, arg, lane and turn are given, in whatever transactions, and
+ * waits for all. Each has a pool of its own meanwhile, for several threads may be at them. The first
+ * failure is told; the others are done nevertheless.
  */
 MUST_CHECK enum rc engine_write_all(struct engine *en, const struct work *works, size_t n,
                                     struct err *err);

@@ -95,11 +95,8 @@ forget_all(struct app *app, TALLOC_CTX *pool, const struct purge **list, size_t 
             continue;
         }
         parts[used] = (struct erased){list[i]->workspace, &list[i], 1};
-        works[used] = (struct work){.fn = forget,
-                                    .arg = &parts[used],
-                                    .lane = list[i]->workspace,
-                                    .turn = TURN_SHARED,
-                                    .pool = pool};
+        works[used] = (struct work){
+            .fn = forget, .arg = &parts[used], .lane = list[i]->workspace, .turn = TURN_SHARED};
         used++;
     }
     rc = engine_write_all(app->engine, works, used, err);

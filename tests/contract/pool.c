@@ -20,8 +20,9 @@ struct note {
     struct work work;
     struct world *world;
     int64_t id;
-    enum rc ends; /* what fn returns after it wrote */
-    int fails;    /* how often it does so */
+    enum rc ends;     /* what fn returns after it wrote */
+    int fails;        /* how often it does so */
+    TALLOC_CTX *pool; /* it had when it ran */
     atomic_int ran;
     enum rc rc;
 };
@@ -111,8 +112,11 @@ write_row(struct tx *tx, void *arg, struct err *err)
 {
     struct note *n = arg;
     int run = atomic_fetch_add(&n->ran, 1);
-    enum rc rc = db_insert_later(tx->conn, &add_row, DB_ARGS(db_int(n->id), db_int(LANE)),
-                                 RC_STORAGE_CONFLICT, err);
+    enum rc rc;
+
+    n->pool = tx->pool;
+    rc = db_insert_later(tx->conn, &add_row, DB_ARGS(db_int(n->id), db_int(LANE)),
+                         RC_STORAGE_CONFLICT, err);
 
     return !rc && run < n->fails ? err_set(err, n->ends, "on cue") : rc;
 }
@@ -310,14 +314,16 @@ test_write_all(void **state)
         struct note *n = &w->notes[i];
 
         *n = (struct note){.id = (int64_t)i, .ends = RC_QUOTA, .fails = i == 3 ? 9 : 0};
-        works[i] =
-            (struct work){.fn = write_row, .arg = n, .lane = (int64_t)i % 2, .pool = w->pool};
+        works[i] = (struct work){.fn = write_row, .arg = n, .lane = (int64_t)i % 2};
     }
     EXPECT(RC_QUOTA, engine_write_all(w->engine, works, WORKS, &err));
     assert_int_equal(err.code, RC_QUOTA);
     assert_int_equal(rows(w), WORKS - 1);
-    for (size_t i = 0; i < WORKS; i++)
+    for (size_t i = 0; i < WORKS; i++) {
+        for (size_t j = 0; j < i; j++)
+            assert_ptr_not_equal(w->notes[i].pool, w->notes[j].pool); /* threads share none */
         w->notes[i].id += 100;
+    }
     EXPECT(RC_OK, engine_write_all(w->engine, works, 3, &err));
     assert_int_equal(rows(w), WORKS + 2);
 }

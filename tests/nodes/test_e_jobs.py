@@ -64,7 +64,7 @@ def test_due_bytes_are_erased_once(cluster, store):
     workspace = cluster.workspace()
     key, api = workspace.key(), workspace.api()
     others = set(blobs_of(store, cluster))
-    ids = uploaded(cluster.nodes[0], key, 60)
+    ids = uploaded(cluster.nodes[0], key, 200)
     assert len(set(blobs_of(store, cluster)) - others) == len(ids)
     delete_all(cluster, key, ids)
     wait_for(lambda: purged(api, ids), 1 + 2 * INTERVAL + SLACK)
