@@ -22,8 +22,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from common import (CONNECTIONS, ROOT, Backends, Callers, Load, harness, machine, median_of, memory_mib,
-                    metrics, save, seconds_of, table)
+from common import (CONNECTIONS, ROOT, Backends, Callers, Load, harness, machine, median_of,
+                    memory_mib, metrics, save, seconds_of, table)
 from bed import postgres
 
 # An operator's settings on a small machine; the rest is PostgreSQL's own.

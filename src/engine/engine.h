@@ -101,8 +101,8 @@ MUST_CHECK enum rc engine_write(struct engine *en, int64_t lane, TALLOC_CTX *poo
 
 /*
  * Writes each of these, of which fn, arg, lane and turn are given, in whatever transactions, and
- * waits for all. Each has a pool of its own meanwhile, for several threads may be at them. The first
- * failure is told; the others are done nevertheless.
+ * waits for all. Each has a pool of its own meanwhile, for several threads may be at them. The
+ * first failure is told; the others are done nevertheless.
  */
 MUST_CHECK enum rc engine_write_all(struct engine *en, const struct work *works, size_t n,
                                     struct err *err);
