@@ -97,6 +97,17 @@ def test_options_are_documented():
     assert told == [(option.replace("\\|", "|"), default or None) for option, default in rows]
 
 
+@pytest.mark.parametrize("rest", [
+    "@127.0.0.1:1/x", "@[::1]x/db", "%zz@h/x", "@h/x?nonsense=1", "@h:port/x", "@h/x?a=b=c",
+    "%00@h/x", "@127.0.0.1:1/x?sslmode=some"])
+def test_the_password_of_a_database_is_not_told(tmp_path, rest):
+    for command in "check", "serve":
+        done = run_binary(command, "--data", str(tmp_path / "data"),
+                          "--database", f"postgres://u:s3cretword{rest}")
+        assert done.returncode in (1, 2) and len(done.stderr) > 20
+        assert "s3cretword" not in done.stdout + done.stderr
+
+
 def test_routes_and_openapi():
     routes = json.loads(run_binary("routes", "--json").stdout)
     document = json.loads(run_binary("openapi").stdout)
