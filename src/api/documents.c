@@ -253,8 +253,8 @@ api_document_get_look(struct request *rq, struct err *err)
     if (rc)
         return rc;
     rc = arrival_look(rq->app, rq->pool, &rq->caller.workspace, l.d.storage_path, err);
-    /* that the workspace is full, or another came first, is no matter of who reads */
-    return rc == RC_QUOTA || rc == RC_STORAGE_CONFLICT ? RC_OK : rc;
+    /* what became of an upload that cannot be taken in is no matter of who reads */
+    return rc == RC_QUOTA || rc == RC_STORAGE_CONFLICT || rc == RC_TOO_LARGE ? RC_OK : rc;
 }
 
 enum rc

@@ -47,7 +47,17 @@ register_copy(struct arrival *a, TALLOC_CTX *pool, const struct blob_key *key, s
     return rc;
 }
 
-/* NOT_FOUND: nothing has come by this URL. */
+/* The store takes any size that was not declared. As with an upload to us nothing is kept. */
+static enum rc
+refuse(struct app *app, const struct blob_key *upload, const struct blob_incoming *found,
+       struct err *err)
+{
+    enum rc rc = blob_incoming_remove(app->blobs, upload, err);
+
+    return rc ? rc : err_set(err, RC_TOO_LARGE, "%lld bytes", (long long)found->size);
+}
+
+/* NOT_FOUND: nothing has come by this URL. TOO_LARGE: it is gone again. */
 static enum rc
 take(struct app *app, TALLOC_CTX *pool, const struct workspace *w, const struct incoming *in,
      struct err *err)
@@ -63,8 +73,11 @@ take(struct app *app, TALLOC_CTX *pool, const struct workspace *w, const struct 
     struct err ignored;
     enum rc rc = blob_incoming_stat(app->blobs, &upload, &found, err);
 
-    if (!rc)
-        rc = blob_incoming_adopt(app->blobs, &upload, &found, &key, err);
+    if (rc)
+        return rc;
+    if (found.size > app->settings.max_upload_file)
+        return refuse(app, &upload, &found, err);
+    rc = blob_incoming_adopt(app->blobs, &upload, &found, &key, err);
     if (rc)
         return rc;
     a.object.size_bytes = found.size;
@@ -142,7 +155,7 @@ expire_one(struct app *app, TALLOC_CTX *pool, struct incoming *in, struct err *e
         rc = take(app, pool, &f.w, in, err);
     if (rc == RC_STORAGE_CONFLICT || rc == RC_QUOTA)
         rc = blob_incoming_remove(app->blobs, &upload, err);
-    if (rc && rc != RC_NOT_FOUND)
+    if (rc && rc != RC_NOT_FOUND && rc != RC_TOO_LARGE)
         return rc;
     return engine_write(app->engine, in->workspace, pool, forget, in, err);
 }
