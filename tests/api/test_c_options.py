@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options: the operators' page tells them as the program does, and a password is told by neither."""
+"""Options: the operators' page tells them as the program does; a password is told by neither."""
 import re
 
 import pytest
