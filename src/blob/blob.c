@@ -31,6 +31,13 @@ blob_store_identity(struct blob_store *store, uint8_t ret[BLOB_IDENTITY_LEN], st
     return store->driver->identity(store, ret, err);
 }
 
+enum rc
+blob_store_identify(struct blob_store *store, const uint8_t identity[BLOB_IDENTITY_LEN],
+                    struct err *err)
+{
+    return store->driver->identify(store, identity, err);
+}
+
 int64_t
 blob_store_free_bytes(struct blob_store *store)
 {

@@ -75,12 +75,16 @@ const char *blob_store_name(const struct blob_store *store);
 unsigned blob_store_caps(const struct blob_store *store);
 
 /*
- * Who the store is: random bytes that are kept in it, made by the first call ever. So what belongs
- * together can be told from what does not. Errors: STORAGE_FULL, UNAVAILABLE, IO (also when what is
- * kept is no identity).
+ * Who the store is: bytes that are kept in it, so that what belongs together can be told from what
+ * does not. Errors: NOT_FOUND (it has none yet), UNAVAILABLE, IO (also when what is kept is no
+ * identity).
  */
 MUST_CHECK enum rc blob_store_identity(struct blob_store *store, uint8_t ret[BLOB_IDENTITY_LEN],
                                        struct err *err);
+
+/* Gives it one, unless it has one. Errors: STORAGE_FULL, UNAVAILABLE, IO. */
+MUST_CHECK enum rc blob_store_identify(struct blob_store *store,
+                                       const uint8_t identity[BLOB_IDENTITY_LEN], struct err *err);
 
 /* Bytes that can still be written; INT64_MAX when there is no bound, 0 when it cannot be told. */
 int64_t blob_store_free_bytes(struct blob_store *store);

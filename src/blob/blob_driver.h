@@ -23,6 +23,10 @@ struct blob_driver {
     /* Required. As blob_store_identity(). */
     enum rc (*identity)(struct blob_store *store, uint8_t ret[BLOB_IDENTITY_LEN], struct err *err);
 
+    /* Required. As blob_store_identify(). */
+    enum rc (*identify)(struct blob_store *store, const uint8_t identity[BLOB_IDENTITY_LEN],
+                        struct err *err);
+
     /* Required. As blob_store_free_bytes(). */
     int64_t (*free_bytes)(struct blob_store *store);
 

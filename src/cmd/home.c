@@ -11,11 +11,11 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "cmd/belong.h"
 #include "cmd/copy.h"
 #include "cmd/engines.h"
 #include "http/service.h"
 #include "store/audit_turn.h"
-#include "store/blob_home.h"
 #include "store/census.h"
 #include "store/importing.h"
 #include "store/schema.h"
@@ -314,28 +314,6 @@ on_full(void *arg)
     return ballast_drop(home->app.ballast);
 }
 
-struct identity {
-    struct id is; /* of the store that was opened */
-    bool fresh;   /* the database knew none, and knows this one now */
-};
-
-static enum rc
-compare_identity(struct tx *tx, void *arg, struct err *err)
-{
-    struct identity *identity = arg;
-    struct id noted;
-    enum rc rc = blob_home_read(tx, &noted, err);
-
-    identity->fresh = rc == RC_NOT_FOUND;
-    if (identity->fresh)
-        return RC_OK;
-    if (!rc && !id_equal(&noted, &identity->is))
-        rc = err_set(err, RC_INVALID,
-                     "--blobs is not the store that this database's bytes are in; give the one "
-                     "that it was made with");
-    return rc;
-}
-
 static enum rc
 found_one(void *arg, const struct blob_key *key, int64_t size, int64_t mtime_ms, struct err *err)
 {
@@ -346,57 +324,23 @@ found_one(void *arg, const struct blob_key *key, int64_t size, int64_t mtime_ms,
     return err_set(err, RC_CONFLICT, "a blob");
 }
 
-static enum rc
-run_once(struct home *home, bool write, enum rc (*fn)(struct tx *tx, void *arg, struct err *err),
-         void *arg, struct err *err)
-{
-    SCOPED_POOL(pool);
-    SCOPED(db_conn) conn = NULL;
-    struct tx tx = {.pool = pool, .now_ms = clock_wall_ms()};
-    enum rc rc = db_connect(home->app.db, write ? DB_WRITER : DB_READER, &conn, err);
-
-    if (rc)
-        return rc;
-    tx.conn = conn;
-    rc = write ? db_begin_write(conn, err) : db_begin_read(conn, err);
-    if (!rc)
-        rc = fn(&tx, arg, err);
-    if (!rc && write)
-        return db_commit(conn, err);
-    db_rollback(conn);
-    return rc;
-}
-
-static enum rc
-note_identity(struct tx *tx, void *arg, struct err *err)
-{
-    struct identity *identity = arg;
-
-    return blob_home_note(tx, &identity->is, err);
-}
-
-/* Rows and bytes belong together: see store/blob_home.h. */
+/* Rows and bytes belong together. A new database beside the bytes of another would sweep them. */
 static enum rc
 check_bytes(struct home *home, struct err *err)
 {
-    struct identity identity = {.fresh = false};
-    enum rc rc = blob_store_identity(home->app.blobs, identity.is.b, err);
+    SCOPED(db_conn) conn = NULL;
+    bool known = false;
+    enum rc rc = db_connect(home->app.db, DB_WRITER, &conn, err);
 
     if (!rc)
-        rc = run_once(home, false, compare_identity, &identity, err);
-    if (rc || !identity.fresh)
-        return rc;
-    /* a new database beside the bytes of another would have them all swept */
-    if (home->schema_from == 0)
+        rc = belong_known(conn, &known, err);
+    if (!rc && !known && home->schema_from == 0)
         rc = blob_each(home->app.blobs, found_one, NULL, NULL, err);
     if (rc == RC_CONFLICT)
         return err_set(err, RC_INVALID,
                        "--blobs holds bytes already and --database is new: give the database that "
                        "they belong to, or an empty store");
-    if (!rc)
-        rc = run_once(home, true, note_identity, &identity, err);
-    /* another node may have noted its own first */
-    return rc ? rc : run_once(home, false, compare_identity, &identity, err);
+    return rc ? rc : belong_together(conn, home->app.blobs, err);
 }
 
 static enum rc

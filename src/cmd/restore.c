@@ -134,9 +134,11 @@ name_store(const struct restore *r, struct db_conn *conn, struct err *err)
 {
     SCOPED_POOL(pool);
     struct tx tx = {.conn = conn, .pool = pool, .now_ms = clock_wall_ms()};
-    struct id id;
-    enum rc rc = blob_store_identity(r->copy.to, id.b, err);
+    struct id id = id_new();
+    enum rc rc = blob_store_identify(r->copy.to, id.b, err);
 
+    if (!rc)
+        rc = blob_store_identity(r->copy.to, id.b, err);
     return rc ? rc : blob_home_move(&tx, &id, err);
 }
 

@@ -8,9 +8,9 @@
 #include "base/clock.h"
 #include "base/crash.h"
 #include "base/log.h"
+#include "cmd/belong.h"
 #include "cmd/copy.h"
 #include "cmd/engines.h"
-#include "store/blob_home.h"
 #include "store/schema.h"
 #include "store/workspace.h"
 
@@ -146,24 +146,6 @@ look(struct target *t, bool *ret_noted, struct err *err)
 
 /* ---- taking it ---- */
 
-/* Rows and bytes belong together: see store/blob_home.h. */
-static enum rc
-note_bytes(const struct target *t, struct tx *tx, struct err *err)
-{
-    struct id is, noted;
-    enum rc rc = blob_store_identity(t->blobs, is.b, err);
-
-    if (!rc)
-        rc = blob_home_note(tx, &is, err);
-    if (!rc)
-        rc = blob_home_read(tx, &noted, err);
-    if (!rc && !id_equal(&is, &noted))
-        rc = err_set(err, RC_INVALID,
-                     "--blobs is not the store that this import has begun with; give the same, or "
-                     "an empty database");
-    return rc;
-}
-
 static enum rc
 begin_note(const struct target *t, struct tx *tx, struct err *err)
 {
@@ -186,8 +168,6 @@ note(const struct target *t, bool noted, struct importing *ret, struct err *err)
         return rc;
     if (!noted)
         rc = begin_note(t, &tx, err);
-    if (!rc)
-        rc = note_bytes(t, &tx, err);
     if (!rc)
         rc = importing_take(&tx, &t->owner, err);
     if (!rc)
@@ -234,6 +214,8 @@ target_open(struct target *t, struct importing *ret, struct err *err)
         rc = db_connect(t->db, DB_WRITER, &t->conn, err);
     if (!rc)
         rc = schema_migrate(t->conn, t->secret->audit_seal, &from, &to, err);
+    if (!rc)
+        rc = belong_together(t->conn, t->blobs, err);
     CRASH_POINT("import.before-note");
     if (!rc)
         rc = note(t, noted, ret, err);

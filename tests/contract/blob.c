@@ -563,14 +563,15 @@ static void
 has_an_identity(void **state)
 {
     struct subject *s = *state;
-    uint8_t first[BLOB_IDENTITY_LEN] = {0}, again[BLOB_IDENTITY_LEN] = {1};
-    const uint8_t none[BLOB_IDENTITY_LEN] = {0};
+    const uint8_t first[BLOB_IDENTITY_LEN] = {1, 2}, second[BLOB_IDENTITY_LEN] = {3};
+    uint8_t again[BLOB_IDENTITY_LEN] = {0};
     struct err err;
 
-    assert_int_equal(blob_store_identity(s->store, first, &err), RC_OK);
+    assert_int_equal(blob_store_identity(s->store, again, &err), RC_NOT_FOUND);
+    assert_int_equal(blob_store_identify(s->store, first, &err), RC_OK);
+    assert_int_equal(blob_store_identify(s->store, second, &err), RC_OK);
     assert_int_equal(blob_store_identity(s->store, again, &err), RC_OK);
     assert_memory_equal(first, again, sizeof(first));
-    assert_memory_not_equal(first, none, sizeof(first));
     if (!(blob_store_caps(s->store) & BLOB_DURABLE))
         return;
     blob_store_free(&s->store);

@@ -106,6 +106,18 @@ def test_another_store(running, store, made):
     assert "--blobs is not the store" in refusal(another)
 
 
+@pytest.mark.parametrize("rows", ["postgres", "sqlite"])
+def test_a_store_of_another_database(database, store, made, rows):
+    """Though it is empty: each would sweep what the other one has stored."""
+    prefix = new_prefix(store)
+    first, second = (made(new_database(database) if rows == "postgres" else rows, prefix)
+                     for _ in range(2))
+    assert first.launch()
+    assert "--blobs is the store of another database" in refusal(second)
+    first.stop()
+    first.start()
+
+
 def test_one_directory_for_two(running):
     second = Server(data_dir=running.nodes[1].data_dir, env=running.env)
     assert "is in use by another dossier" in refusal(second)

@@ -224,6 +224,12 @@ fault_identity(struct blob_store *base, uint8_t ret[BLOB_IDENTITY_LEN], struct e
     return blob_store_identity(((struct fault_store *)base)->inner, ret, err);
 }
 
+static enum rc
+fault_identify(struct blob_store *base, const uint8_t identity[BLOB_IDENTITY_LEN], struct err *err)
+{
+    return blob_store_identify(((struct fault_store *)base)->inner, identity, err);
+}
+
 static int64_t
 fault_free_bytes(struct blob_store *base)
 {
@@ -245,6 +251,7 @@ static const struct blob_driver fault_driver = {
     .caps = 0, /* as those of the wrapped store */
     .store_free = fault_store_free,
     .identity = fault_identity,
+    .identify = fault_identify,
     .free_bytes = fault_free_bytes,
     .write_open = fault_write_open,
     .write = fault_write,

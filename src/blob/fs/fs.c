@@ -467,6 +467,7 @@ static const struct blob_driver fs_driver = {
     .caps = BLOB_HAS_FD | BLOB_DURABLE,
     .store_free = fs_store_free,
     .identity = fs_identity,
+    .identify = fs_identify,
     .free_bytes = fs_free_bytes,
     .write_open = fs_write_open,
     .write = fs_write,

@@ -47,6 +47,8 @@ int fs_link_anonymous(int fd, int dir, const char *name);
 
 /* The driver's slots that are not in fs.c. */
 enum rc fs_identity(struct blob_store *store, uint8_t ret[BLOB_IDENTITY_LEN], struct err *err);
+enum rc fs_identify(struct blob_store *store, const uint8_t identity[BLOB_IDENTITY_LEN],
+                    struct err *err);
 enum rc fs_each(struct blob_store *store, blob_visit_fn *visit, blob_stranger_fn *stranger,
                 void *arg, struct err *err);
 enum rc fs_sweep(struct blob_store *store, int64_t older_than_ms, size_t *ret_removed,

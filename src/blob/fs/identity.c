@@ -5,15 +5,15 @@
  */
 #include <errno.h>
 
-#include "base/rand.h"
 #include "blob/fs/fs.h"
 
 #define FILE_NAME "store-id"
 #define FILE_LEN (2 * BLOB_IDENTITY_LEN + 1)
 
-static enum rc
-read_identity(struct fs_store *st, uint8_t ret[BLOB_IDENTITY_LEN], struct err *err)
+enum rc
+fs_identity(struct blob_store *base, uint8_t ret[BLOB_IDENTITY_LEN], struct err *err)
 {
+    struct fs_store *st = (struct fs_store *)base;
     SCOPED_FD fd = openat(st->root, FILE_NAME, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     char text[FILE_LEN + 1] = "";
     ssize_t n;
@@ -28,17 +28,16 @@ read_identity(struct fs_store *st, uint8_t ret[BLOB_IDENTITY_LEN], struct err *e
     return RC_OK;
 }
 
-/* That another process has made it meanwhile is fine. */
-static enum rc
-make_identity(struct fs_store *st, struct err *err)
+/* That there is one is fine. */
+enum rc
+fs_identify(struct blob_store *base, const uint8_t identity[BLOB_IDENTITY_LEN], struct err *err)
 {
-    uint8_t random[BLOB_IDENTITY_LEN];
+    struct fs_store *st = (struct fs_store *)base;
     char text[FILE_LEN + 1], tmp[ID_HEX + 1];
     SCOPED_FD fd = fs_temporary_open(st, st->anonymous, tmp);
     int failed;
 
-    rand_bytes(random, sizeof(random));
-    crypto_hex(random, sizeof(random), text);
+    crypto_hex(identity, BLOB_IDENTITY_LEN, text);
     text[FILE_LEN - 1] = '\n';
     if (fd < 0 || write(fd, text, FILE_LEN) != FILE_LEN || fdatasync(fd))
         return fs_fail(err, "writing " FILE_NAME);
@@ -53,18 +52,4 @@ make_identity(struct fs_store *st, struct err *err)
     if (fsync(st->root))
         return fs_fail(err, "syncing " FILE_NAME);
     return RC_OK;
-}
-
-enum rc
-fs_identity(struct blob_store *base, uint8_t ret[BLOB_IDENTITY_LEN], struct err *err)
-{
-    struct fs_store *st = (struct fs_store *)base;
-    enum rc rc = read_identity(st, ret, err);
-
-    if (rc != RC_NOT_FOUND)
-        return rc;
-    rc = make_identity(st, err);
-    if (!rc)
-        rc = read_identity(st, ret, err);
-    return rc == RC_NOT_FOUND ? err_set(err, RC_IO, FILE_NAME " has vanished") : rc;
 }

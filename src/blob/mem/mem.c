@@ -27,8 +27,9 @@ struct mem_blob {
 
 struct mem_store {
     struct blob_store base;
-    uint8_t identity[BLOB_IDENTITY_LEN];
     pthread_mutex_t lock;
+    bool identified;
+    uint8_t identity[BLOB_IDENTITY_LEN];
     size_t count;
     struct mem_blob *buckets[BUCKETS];
 };
@@ -256,8 +257,27 @@ mem_each(struct blob_store *base, blob_visit_fn *visit, blob_stranger_fn *strang
 static enum rc
 mem_identity(struct blob_store *base, uint8_t ret[BLOB_IDENTITY_LEN], struct err *err)
 {
+    struct mem_store *st = (struct mem_store *)base;
+    bool found;
+
+    BUG_ON(pthread_mutex_lock(&st->lock));
+    found = st->identified;
+    memcpy(ret, st->identity, BLOB_IDENTITY_LEN);
+    BUG_ON(pthread_mutex_unlock(&st->lock));
+    return found ? RC_OK : err_set(err, RC_NOT_FOUND, "no identity");
+}
+
+static enum rc
+mem_identify(struct blob_store *base, const uint8_t identity[BLOB_IDENTITY_LEN], struct err *err)
+{
+    struct mem_store *st = (struct mem_store *)base;
+
     (void)err;
-    memcpy(ret, ((struct mem_store *)base)->identity, BLOB_IDENTITY_LEN);
+    BUG_ON(pthread_mutex_lock(&st->lock));
+    if (!st->identified)
+        memcpy(st->identity, identity, BLOB_IDENTITY_LEN);
+    st->identified = true;
+    BUG_ON(pthread_mutex_unlock(&st->lock));
     return RC_OK;
 }
 
@@ -290,6 +310,7 @@ static const struct blob_driver mem_driver = {
     .caps = 0,
     .store_free = mem_store_free,
     .identity = mem_identity,
+    .identify = mem_identify,
     .free_bytes = mem_free_bytes,
     .write_open = mem_write_open,
     .write = mem_write,
@@ -310,7 +331,6 @@ blob_store_open_mem(struct blob_store **ret, struct err *err)
 
     (void)err;
     st->base.driver = &mem_driver;
-    rand_bytes(st->identity, sizeof(st->identity));
     BUG_ON(pthread_mutex_init(&st->lock, NULL));
     *ret = &st->base;
     return RC_OK;

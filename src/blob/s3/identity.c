@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /* identity: the object that says who the store is: 32 lower-case hexadecimal digits. */
-#include "base/rand.h"
 #include "blob/s3/s3.h"
 
 #define DIGITS (2 * BLOB_IDENTITY_LEN)
 
-static enum rc
-read_identity(struct s3_store *st, uint8_t ret[BLOB_IDENTITY_LEN], struct err *err)
+enum rc
+s3_identity(struct blob_store *base, uint8_t ret[BLOB_IDENTITY_LEN], struct err *err)
 {
+    struct s3_store *st = (struct s3_store *)base;
     struct s3_call c = s3_call_to(st, "GET", IDENTITY_KEY, s3_deadline(&st->client));
     char text[DIGITS + 1] = "";
     enum rc rc;
@@ -26,32 +26,17 @@ read_identity(struct s3_store *st, uint8_t ret[BLOB_IDENTITY_LEN], struct err *e
 }
 
 /* Whoever comes first: CONFLICT is fine. */
-static enum rc
-make_identity(struct s3_store *st, struct err *err)
+enum rc
+s3_identify(struct blob_store *base, const uint8_t identity[BLOB_IDENTITY_LEN], struct err *err)
 {
-    uint8_t random[BLOB_IDENTITY_LEN];
+    struct s3_store *st = (struct s3_store *)base;
     char text[DIGITS + 1];
     struct http_body body = {.bytes = text, .len = DIGITS};
     struct s3_target target;
     enum rc rc;
 
-    rand_bytes(random, sizeof(random));
-    crypto_hex(random, sizeof(random), text);
+    crypto_hex(identity, BLOB_IDENTITY_LEN, text);
     s3_target_init(&target, st, IDENTITY_KEY);
     rc = s3_put(&target, &body, NULL, s3_deadline(&st->client), err);
     return rc == RC_CONFLICT ? RC_OK : rc;
-}
-
-enum rc
-s3_identity(struct blob_store *base, uint8_t ret[BLOB_IDENTITY_LEN], struct err *err)
-{
-    struct s3_store *st = (struct s3_store *)base;
-    enum rc rc = read_identity(st, ret, err);
-
-    if (rc != RC_NOT_FOUND)
-        return rc;
-    rc = make_identity(st, err);
-    if (!rc)
-        rc = read_identity(st, ret, err);
-    return rc == RC_NOT_FOUND ? err_set(err, RC_UNAVAILABLE, IDENTITY_KEY " has vanished") : rc;
 }

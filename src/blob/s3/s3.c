@@ -165,6 +165,7 @@ static const struct blob_driver s3_driver = {
     .caps = BLOB_DURABLE | BLOB_REMOTE | BLOB_CAN_PRESIGN,
     .store_free = s3_store_free,
     .identity = s3_identity,
+    .identify = s3_identify,
     .free_bytes = s3_free_bytes,
     .write_open = s3_write_open,
     .write = s3_write,

@@ -109,6 +109,8 @@ enum rc s3_sweep(struct blob_store *store, int64_t older_than_ms, size_t *ret_re
                  struct err *err);
 
 enum rc s3_identity(struct blob_store *store, uint8_t ret[BLOB_IDENTITY_LEN], struct err *err);
+enum rc s3_identify(struct blob_store *store, const uint8_t identity[BLOB_IDENTITY_LEN],
+                    struct err *err);
 enum rc s3_presign_get(struct blob_store *store, TALLOC_CTX *pool, const struct blob_key *key,
                        const struct blob_offer *offer, struct blob_presigned *ret, struct err *err);
 enum rc s3_presign_put(struct blob_store *store, TALLOC_CTX *pool, const struct blob_key *upload,

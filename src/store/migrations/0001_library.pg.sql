@@ -282,8 +282,9 @@ CREATE TABLE lease (
     PRIMARY KEY (workspace_id, name)
 );
 
--- Which store the bytes are in, by the id that it holds itself.
+-- Which store the bytes are in, by the id that it holds itself; settled once it has been there.
 CREATE TABLE blob_home (
     only_row BIGINT PRIMARY KEY,
-    id       BYTEA NOT NULL
+    id       BYTEA NOT NULL,
+    settled  BIGINT NOT NULL
 );

@@ -79,10 +79,11 @@ CREATE TABLE lease (
     PRIMARY KEY (workspace_id, name)
 ) WITHOUT ROWID;
 
--- Which store the bytes are in, by the id that it holds itself.
+-- Which store the bytes are in, by the id that it holds itself; settled once it has been there.
 CREATE TABLE blob_home (
     only_row INTEGER PRIMARY KEY,
-    id       BLOB NOT NULL
+    id       BLOB NOT NULL,
+    settled  INTEGER NOT NULL
 );
 
 -- The oldest program that can work beside the newest that has been here.
