@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* belong: a database and the store of bytes that belongs to it, and no other (store/blob_home.h). */
+/* belong: a database and the store of bytes that belongs to it, and no other: store/blob_home.h */
 #ifndef CMD_BELONG_H
 #define CMD_BELONG_H
 #include "blob/blob.h"
