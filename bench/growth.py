@@ -39,6 +39,15 @@ checkpoint_timeout = 30min
 wal_compression = on
 shared_preload_libraries = 'pg_stat_statements'
 """
+# Whole pages in the log and housekeeping between would make the filling several times longer, and
+# leave the same tables behind.
+FILLING = """
+ALTER SYSTEM SET full_page_writes = off;
+ALTER SYSTEM SET autovacuum = off;
+ALTER SYSTEM SET synchronous_commit = off;
+SELECT pg_reload_conf();
+"""
+FILLED = "ALTER SYSTEM RESET ALL; SELECT pg_reload_conf()"
 PURGES = 2000
 INDEXES = ("SELECT c.relname, coalesce(t.relname, c.relname), pg_relation_size(c.oid)"
            " FROM pg_class c LEFT JOIN pg_index i ON i.indexrelid = c.oid"
@@ -66,8 +75,12 @@ class OnPostgres:
         return self.psql("SELECT workspace_id, encode(user_id, 'hex') FROM api_key")[0]
 
     def fill(self, library, first, last):
-        rows.Copy(self.server.url).add(library, first, last)
-        self.server.sql("VACUUM ANALYZE; CHECKPOINT", postgres.DATABASE)
+        database = rows.Copy(self.server.url_of(postgres.DATABASE, "postgres"))
+        self.server.sql(FILLING)
+        database.add(library, first, last)
+        database.run("VACUUM ANALYZE")
+        self.server.sql(FILLED)
+        database.run("CHECKPOINT")
 
     def sizes(self):
         return {name: (owner, int(size)) for name, owner, size in self.psql(INDEXES)}
@@ -258,21 +271,21 @@ def measure(engine, library, key, old, size, count):
 
 
 def grow(engine, sizes, count):
+    """A step for each size, as soon as it is measured."""
     workspace = engine.node.workspace()
     key = workspace.new_key()["key"]
     number, user = engine.first_key()
     library = rows.Library(int(number), b"k" * 16, bytes.fromhex(user), int(time.time() * 1000),
                            max(sizes), chains=16 if engine.name == "pg" else 1)
     engine.node.start()
-    have, steps = 0, []
+    have = 0
     for size in sizes:
         begun = time.monotonic()
         engine.fill(library, have, size)
         filled = time.monotonic() - begun
-        steps.append(measure(engine, library, key, have, size, count))
-        steps[-1]["fill_seconds"] = filled
+        step = measure(engine, library, key, have, size, count)
+        yield {**step, "fill_seconds": filled}
         have = size
-    return steps
 
 
 def main():
@@ -289,10 +302,12 @@ def main():
     for name in options.engines.split(","):
         engine = ENGINES[name](options.dir)
         try:
-            result[name] = grow(engine, sizes, options.requests)
+            result[name] = []
+            for step in grow(engine, sizes, options.requests):
+                result[name].append(step)
+                save(options.json, result)
         finally:
             engine.remove()
-        save(options.json, result)
 
 
 if __name__ == "__main__":

@@ -163,7 +163,8 @@ class Copy:
     def __init__(self, url):
         self.url = url
 
-    def _psql(self, command, text=""):
+    def run(self, command, text=""):
+        """One command, however long it takes, with what it reads."""
         argv = [servers.program("psql"), "-qX", "-v", "ON_ERROR_STOP=1", "-d", self.url, "-c",
                 command]
         done = subprocess.run(argv, input=text, text=True, capture_output=True, check=False)
@@ -176,7 +177,7 @@ class Copy:
             for table, part in _in_parts(rows):
                 text = "".join("\t".join(map(_copy_field, row)) + "\n" for row in part)
                 waiting.append(pool.submit(
-                    self._psql, f"COPY {table} ({TABLES[table]}) FROM STDIN", text))
+                    self.run, f"COPY {table} ({TABLES[table]}) FROM STDIN", text))
                 while len(waiting) > 3:
                     waiting.pop(0).result()
             for each in waiting:
@@ -184,7 +185,7 @@ class Copy:
 
     def add(self, library, first, last):
         self.write(library.rows(first, last))
-        self._psql(_count(library, first, last))
+        self.run(_count(library, first, last))
 
 
 class Sqlite:
