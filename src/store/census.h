@@ -38,7 +38,7 @@ MUST_CHECK enum rc census_totals(struct tx *tx, int64_t workspace, int64_t *ret_
 MUST_CHECK enum rc census_dangling_links(struct tx *tx, int64_t workspace, int64_t max,
                                          struct id **ret, size_t *ret_n, struct err *err);
 
-/* The id of the newest audit line of all workspaces. NOT_FOUND when there is none. */
+/* The newest id among the last lines of all audit trails. NOT_FOUND when there is none. */
 MUST_CHECK enum rc census_newest(struct tx *tx, struct id *ret, struct err *err);
 
 #endif
