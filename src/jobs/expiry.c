@@ -6,13 +6,15 @@
  *  I1  No answer is forgotten before its time, however the wall clock was set. That a URL was used
  *      is known for a day longer than it was good, lest setting the clock back revives it.
  */
+#include <limits.h>
+
 #include "core/arrival.h"
 #include "jobs/job.h"
 #include "store/idempotency.h"
 #include "store/object.h"
 
 #define BATCH 1000
-#define BATCHES_MAX 20 /* a run; the writer is there for the requests first */
+#define BATCHES_MAX 20 /* a run, where one writer is there for the requests first */
 
 #define ARRIVALS 100               /* uploads looked at before the lease is renewed */
 #define HOUR_MS ((int64_t)3600000) /* for an upload that began while its URL was good */
@@ -57,13 +59,17 @@ static enum rc
 repeat(struct jobs *jobs, enum rc (*fn)(struct tx *tx, void *arg, struct err *err),
        struct expiry *e, struct err *err)
 {
+    struct engine *engine = jobs->service->app->engine;
+    /* many writers may bring more in a minute than that */
+    int most = engine_is_shared(engine) ? INT_MAX : BATCHES_MAX;
     enum rc rc = RC_OK;
 
     e->removed = BATCH;
-    for (int i = 0; i < BATCHES_MAX && !rc && e->removed == BATCH && !jobs_stopping(jobs); i++) {
+    for (int i = 0; i < most && !rc && e->removed == BATCH && !jobs_stopping(jobs); i++) {
         SCOPED_POOL(pool);
 
-        rc = engine_write(jobs->service->app->engine, 0, pool, fn, e, err);
+        rc = engine_write(engine, 0, pool, fn, e, err);
+        jobs_breathe(jobs);
     }
     return rc;
 }

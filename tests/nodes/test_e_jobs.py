@@ -7,8 +7,9 @@ from collections import Counter
 
 import pytest
 
+from bed import postgres
 from bed.tcp_proxy import TcpProxy
-from harness import at_once, data, wait_for
+from harness import Server, at_once, data, wait_for
 from ledger import FORM, metric, multipart, record_id
 from nodes import Cluster, audit_total, new_database, new_prefix
 from quick import Quick
@@ -173,3 +174,21 @@ def test_the_one_at_it_is_frozen(cluster):
     time.sleep(8)
     check_purges(cluster, workspace, api, ids)
     print(f"{len(ids)} erased {seconds:.1f} s after the node at it was frozen")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_answers_that_have_expired_go_however_many(database):
+    """In one run: with many writers more come in a minute than one writer could bring."""
+    node = Server(env={"DOSSIER_DATABASE": new_database(database)})
+    try:
+        node.workspace()
+        url = node.env["DOSSIER_DATABASE"]
+        postgres.psql(url, "INSERT INTO idempotency SELECT workspace_id, sha256(n::text::bytea),"
+                           " sha256(''), '', 1 FROM workspace, generate_series(1, 45000) n")
+        node.start()
+        wait_for(lambda: metric(node, 'dossier_job_last_run_seconds{job="expiry"}'), 90)
+        assert metric(node, 'dossier_job_backlog{job="expiry"}') == 0
+        assert postgres.psql(url, "SELECT count(*) FROM idempotency") == [["0"]]
+    finally:
+        node.remove()
