@@ -5,7 +5,7 @@ What a library of ten thousand to ten million documents costs: bytes a document 
 index, and what each kind of request costs as it grows, on PostgreSQL and on SQLite.
 
     script/bench growth [--engines pg,sqlite] [--sizes 10000,100000,1000000] [--requests 1500]
-                        [--json FILE] [--dir DIR]
+                        [--json FILE] [--plots DIR] [--dir DIR]
 
 One workspace holds all documents (tests/bed/rows.py), which is the hardest case for its lists. At
 each size: a fixed number of requests of each kind, whose documents lie anywhere in the library,
@@ -27,6 +27,7 @@ import threading
 import time
 import uuid
 
+import plot
 from common import CLIENTS, Backends, harness, machine, save, seconds_of, table
 from bed import postgres, rows
 from quick import Quick
@@ -244,6 +245,22 @@ def cost(engine, key, make, count):
     return spent
 
 
+def search(engine, key):
+    """Seconds of a search for what is nowhere, which has to look at every name; "cut" when that
+    takes longer than the node lets it (--query-limit)."""
+    connection, begun = Quick(engine.node, key), time.monotonic()
+    status = connection.ask("GET", "/v1/documents?search=nowhere-at-all&cursor=", {}).status_code
+    seconds = time.monotonic() - begun
+    connection.close()
+    assert status in (200, 503), status
+    return short(seconds) if status == 200 else "cut"
+
+
+def short(value):
+    """Four digits: no more are worth keeping."""
+    return float(f"{value:.4g}")
+
+
 def purge_rate(engine, library, first):
     """Entries a second from when they are due."""
     begun = time.monotonic()
@@ -258,16 +275,22 @@ def purge_rate(engine, library, first):
 def measure(engine, library, key, old, size, count):
     requests = Requests(library, old, size)
     print(f"\n==> {engine.name}, {size:,} documents")
-    stored = {name: (owner, size_of / size) for name, (owner, size_of) in engine.sizes().items()}
+    stored = {name: (owner, short(size_of / size))
+              for name, (owner, size_of) in engine.sizes().items()}
     costs = {kind: cost(engine, key, getattr(requests, kind), count) for kind in KINDS}
+    searched = search(engine, key)
     rate = purge_rate(engine, library, 10 * size)
     members = list(costs["get"])
     table(["", *members], [[kind, *row.values()] for kind, row in costs.items()])
     total = sum(each for _, each in stored.values())
-    print(f"{total:,.0f} bytes a document; purge: {rate:,.0f} entries a second")
+    print(f"{total:,.0f} bytes a document; purge: {rate:,.0f} entries a second;"
+          f" a search of all: {searched} s")
     if engine.name == "sqlite":
         engine.node.start() if engine.node.base_url is None else None
-    return {"documents": size, "bytes": stored, "costs": costs, "purges_a_second": rate}
+    costs = {kind: {name: short(value) for name, value in row.items()}
+             for kind, row in costs.items()}
+    return {"documents": size, "bytes": stored, "costs": costs, "purges_a_second": short(rate),
+            "search_seconds": searched}
 
 
 def grow(engine, sizes, count):
@@ -284,7 +307,7 @@ def grow(engine, sizes, count):
         engine.fill(library, have, size)
         filled = time.monotonic() - begun
         step = measure(engine, library, key, have, size, count)
-        yield {**step, "fill_seconds": filled}
+        yield {**step, "fill_seconds": short(filled)}
         have = size
 
 
@@ -296,6 +319,7 @@ def main():
     parser.add_argument("--requests", type=int, default=1500)
     parser.add_argument("--dir")
     parser.add_argument("--json")
+    parser.add_argument("--plots", metavar="DIR", help="where to draw the figures (SVG)")
     options = parser.parse_args()
     sizes = sorted(int(word) for word in options.sizes.split(","))
     result = {"machine": machine()}
@@ -308,6 +332,8 @@ def main():
                 save(options.json, result)
         finally:
             engine.remove()
+    if options.plots:
+        plot.draw(result, options.plots)
 
 
 if __name__ == "__main__":

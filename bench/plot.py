@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """
-Draws what bench/growth.py has measured: bench/plot.py FILE.json docs/plots
+Draws what bench/growth.py has measured: bench/plot.py FILE.json DIR (script/bench growth --plots DIR
+does so, too).
 
 Each chart has the number of documents on a logarithmic axis below. The charts are text (SVG 1.1,
 https://www.w3.org/TR/SVG11/), so that a change of the figures is a change of lines.
@@ -137,14 +138,17 @@ def charts(result):
                                     of_tables(steps))
 
 
+def draw(result, directory):
+    for name, chart in charts(result):
+        path = pathlib.Path(directory) / f"{name}.svg"
+        path.write_text(chart.draw(), encoding="utf-8")
+        print(path)
+
+
 def main():
     if len(sys.argv) != 3:
         sys.exit(__doc__)
-    result = json.loads(pathlib.Path(sys.argv[1]).read_text(encoding="utf-8"))
-    for name, chart in charts(result):
-        path = pathlib.Path(sys.argv[2]) / f"{name}.svg"
-        path.write_text(chart.draw(), encoding="utf-8")
-        print(path)
+    draw(json.loads(pathlib.Path(sys.argv[1]).read_text(encoding="utf-8")), sys.argv[2])
 
 
 if __name__ == "__main__":
