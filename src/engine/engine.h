@@ -45,7 +45,8 @@ struct engine_config {
     enum rc (*enter)(struct tx *tx, int64_t lane, bool sole, struct err *err);
     /* With DB_MANY_WRITERS. What such a transaction does last before its commit. */
     enum rc (*leave)(struct tx *tx, struct err *err);
-    /* With DB_MANY_WRITERS. Whether the transaction with this mark was committed; waits for it. */
+    /* With DB_MANY_WRITERS. Whether the transaction with this mark was committed; waits for it, by
+     * a lock that makes the commit behind it wait for a synchronous standby. */
     enum rc (*confirm)(struct tx *tx, const struct tx_mark *mark, bool *ret, struct err *err);
 };
 

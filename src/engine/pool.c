@@ -104,7 +104,11 @@ run_attempt(struct pool_writer *pw, struct attempt *a, struct err *err)
     return rc;
 }
 
-/* After a commit of unknown outcome. RC_OK: *ret tells. */
+/*
+ * After a commit of unknown outcome. RC_OK: *ret tells. What is found may be on this server only if
+ * the wait for its standby was ended or it crashed meanwhile. So a commit comes behind it, which
+ * waits for the standby in its turn: the lock that confirm() takes is a change to the server.
+ */
 static enum rc
 confirm_once(struct pool_writer *pw, const struct tx_mark *mark, bool *ret, struct err *err)
 {
@@ -117,6 +121,8 @@ confirm_once(struct pool_writer *pw, const struct tx_mark *mark, bool *ret, stru
     if (rc)
         return rc;
     rc = config->confirm(&tx, mark, ret, err);
+    if (!rc && *ret)
+        return db_commit(pw->conn, err);
     db_rollback(pw->conn);
     return rc;
 }

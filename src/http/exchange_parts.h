@@ -36,7 +36,8 @@ struct exchange {
     struct budget_state budget;
     bool has_budget;
     bool finished;
-    enum rc rc; /* of the whole exchange so far */
+    bool duplicate; /* the work has found an earlier answer, and `err` tells which */
+    enum rc rc;     /* of the whole exchange so far */
     struct err err;
 
     struct work work;

@@ -89,6 +89,8 @@ promise(struct exchange *ex, struct tx *tx, struct err *err)
                                   err);
 }
 
+/* That a request came before tells its sender that it was done. So this, too, is told only after a
+ * commit: only then is what was read sure to be on a standby (engine.h, I1). */
 static enum rc
 write_fn(struct tx *tx, void *arg, struct err *err)
 {
@@ -98,6 +100,11 @@ write_fn(struct tx *tx, void *arg, struct err *err)
     reply_clear(&ex->reply);
     if (ex->replay.on)
         rc = replay_find(&ex->replay, &ex->rq, tx, &ex->reply, err);
+    ex->duplicate = rc == RC_DUPLICATE;
+    if (ex->duplicate) {
+        ex->err = *err;
+        return RC_OK;
+    }
     if (rc || ex->replay.replayed)
         return rc;
     rc = ex->rq.route->handler(&ex->rq, tx, &ex->reply, err);
@@ -239,6 +246,10 @@ write_done(void *arg, enum rc rc, const struct err *err)
 {
     struct exchange *ex = arg;
 
+    if (!rc && ex->duplicate) {
+        rc = RC_DUPLICATE;
+        err = &ex->err;
+    }
     note(ex, rc, err);
     /* an unknown outcome may turn out as committed: the bytes stay, and the sweep knows better */
     ex->stream_kept = (rc == RC_OK || rc == RC_COMMIT_UNKNOWN || rc == RC_OUTCOME_UNKNOWN) &&
