@@ -65,8 +65,8 @@ class Postgres(servers.Engine):
         self.server.start()
         self.sql(f"CREATE ROLE {OWNER} LOGIN CREATEDB; CREATE DATABASE {DATABASE} OWNER {OWNER}")
 
-    def _prepare(self):
-        self.number = self.port()
+    def _prepare(self, number=None):
+        self.number = self.port(number)
         self.data = self.home / "data"
         self.server = self.add("postgres", [tool("postgres"), "-D", self.data], self._ready)
 
@@ -107,16 +107,16 @@ class Postgres(servers.Engine):
 
 
 class Replica(Postgres):
-    """A streaming replica of a running server; `slot` names it there."""
+    """A streaming replica of a running server; `slot` names it there, `at` is its port."""
 
     name = "pg-replica"
 
-    def __init__(self, primary, slot):
+    def __init__(self, primary, slot, at=None):
         super().__init__(durable=primary.durable)
-        self.primary, self.slot = primary, slot
+        self.primary, self.slot, self.at = primary, slot, at
 
     def _start(self):
-        self._prepare()
+        self._prepare(self.at)
         source = (f"host=127.0.0.1 port={self.primary.number} user=postgres"
                   f" application_name={self.slot}")
         self.run(tool("pg_basebackup"), "-N", "-c", "fast", "-X", "stream", "-R", "-C",
@@ -164,15 +164,18 @@ class Pair:
         return f"postgres://{OWNER}@{hosts}/{DATABASE}?target_session_attrs=read-write"
 
     def rejoin(self):
-        """A new replica for the primary, which from now on waits for it at each commit."""
+        """A new replica for the primary, which from now on waits for it at each commit. It stands
+        where the old one stood, which is removed."""
+        at = None
         if self.replica is not None:
+            at = self.replica.number
             self.replica.remove()
         self.primary.sql("ALTER SYSTEM RESET ALL; SELECT pg_reload_conf();"     # not for the copy
                          "SELECT pg_drop_replication_slot(slot_name)"
                          " FROM pg_replication_slots WHERE NOT active")
         self._count += 1
         slot = f"r{self._count}"
-        self.replica = Replica(self.primary, slot).start()
+        self.replica = Replica(self.primary, slot, at).start()
         self.primary.sql(f"ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 ({slot})';"
                          "ALTER SYSTEM SET synchronous_commit = remote_apply;"
                          "SELECT pg_reload_conf();")

@@ -84,18 +84,20 @@ def unprivileged(argv):
 
 
 class Port:
-    """A free loopback port, ours until close(): it can be bound again after a kill.
+    """A free loopback port, or this one, ours until close(): it can be bound again after a kill.
 
     An abstract socket named after it keeps other runs of the bed away.
     """
 
-    def __init__(self):
+    def __init__(self, wanted=None):
         for _ in range(1000):
-            number = random.choice(PORTS)
+            number = wanted or random.choice(PORTS)
             claim = socket.socket(socket.AF_UNIX)
             try:
                 claim.bind(f"\0dossier-test-bed-{number}")
                 with socket.socket() as probe:
+                    if wanted:  # connections of who was there before may not be forgotten yet
+                        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                     probe.bind(("127.0.0.1", number))
             except OSError:
                 claim.close()
@@ -275,9 +277,9 @@ class Engine:
         _guard.tell("gone", "directory", self.home)
         self.daemons, self.ports, self.home = [], [], None
 
-    def port(self):
+    def port(self, wanted=None):
         """The number of a port that is this engine's from now on."""
-        self.ports.append(Port())
+        self.ports.append(Port(wanted))
         return self.ports[-1].number
 
     def add(self, name, argv, ready, env=None):

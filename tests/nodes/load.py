@@ -23,12 +23,19 @@ from ledger import BROKEN, CLIENTS, Client as OneServerClient, World
 from nodes import address_of
 
 PAUSE = 0.02            # before the next try
+PIECE, PIECE_PAUSE = 4096, 0.01
 PATIENCE = 90           # seconds until a request must have been acknowledged
 TIMEOUT = 30
 READS, RENAMES, DOCS = 0.3, 0.05, 0.05  # a step
 
 # times of time.monotonic(); status 0: no whole answer; sent: bytes of the body
 Event = namedtuple("Event", "began ended status method path sent")
+
+
+def slowly(body):
+    for at in range(0, len(body), PIECE):
+        yield body[at:at + PIECE]
+        time.sleep(PIECE_PAUSE)
 
 
 class Client(OneServerClient):
@@ -69,8 +76,9 @@ class Client(OneServerClient):
             self.connection = self._connect()
         began = time.monotonic()
         try:
-            self.connection.request(method, path, body, {
-                "X-API-Key": self.key, "Content-Length": str(len(body)), **dict(headers)})
+            with contextlib.suppress(*BROKEN):  # a refusal can still be read
+                self.connection.request(method, path, self.pieces(body), {
+                    "X-API-Key": self.key, "Content-Length": str(len(body)), **dict(headers)})
             answer = self.connection.getresponse()
             found = answer.status, answer.headers, answer.read()
         except BROKEN:
@@ -78,6 +86,12 @@ class Client(OneServerClient):
             found = 0, {}, b""
         self.events.append(Event(began, time.monotonic(), found[0], method, path, len(body)))
         return found
+
+    def pieces(self, body):
+        """One of the clients is slow, so that what dies does so in the middle of a body."""
+        if self.number > 0 or not body:
+            return body
+        return slowly(body)
 
     def call(self, method, path, body=b"", headers=()):
         """The answer once there is one that is not a refusal for now."""
@@ -183,6 +197,8 @@ class Load(World):
     @contextlib.contextmanager
     def running(self):
         self.stop.clear()
+        for client in self.clients:
+            client.drop()       # whom it was connected to may be another by now
         threads = [threading.Thread(target=self._run, args=[client]) for client in self.clients]
         for thread in threads:
             thread.start()

@@ -14,7 +14,7 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
-from bed import haproxy, postgres
+from bed import postgres
 from harness import Server, Workspace, at_once, parse_output, run_binary
 from quick import Crowd, Quick
 
@@ -27,6 +27,12 @@ def new_database(server):
     name = "t" + secrets.token_hex(6)
     server.sql(f"CREATE DATABASE {name} OWNER {postgres.OWNER}")
     return server.url_of(name)
+
+
+def url_of_pair(pair, *options):
+    """Of a new database, on whichever of the two takes writes."""
+    name = new_database(pair.primary).rsplit("/", 1)[1]
+    return "&".join((pair.url.replace(f"/{postgres.DATABASE}?", f"/{name}?"), *options))
 
 
 def new_prefix(store, endpoint=None):
@@ -84,27 +90,6 @@ class Cluster:
                               seconds=CHECK_SECONDS)
             assert done.returncode == 0 and parse_output(done.stdout)["ok"] is True, \
                 done.stdout + done.stderr
-
-
-class Balancer(haproxy.HttpFront):
-    """A request that a dying node did not answer is told so as the nodes themselves would.
-
-    HAProxy tells only the first request of a connection, and closes the connection of any other:
-    so each goes through it once more, on a connection of its own. And it reads on after it has
-    answered only what it keeps: all that this load sends.
-    """
-
-    def _listener(self):
-        body = '{"error":{"code":"unavailable","message":"The service cannot do this right now"}}'
-        path = self.write("unavailable.http", (
-            "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nCache-Control: no-store\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"))
-        within = self.port()
-        return ("    mode http\n    http-reuse never\n    option http-server-close\n"
-                "    option http-buffer-request\n"
-                f"    server within 127.0.0.1:{within}\nglobal\n    tune.bufsize 262144\n"
-                f"listen within\n    bind 127.0.0.1:{within}\n{super()._listener()}" + "".join(
-                    f"    errorfile {status} {path}\n" for status in (502, 503, 504)))
 
 
 class Spread(Crowd):

@@ -9,22 +9,15 @@ from urllib.parse import urlsplit
 import pytest
 
 from bed import postgres
-from harness import at_once, unique
+from harness import at_once, unique, wait_for
 from load import Load
-from nodes import Cluster, new_database, new_prefix
+from nodes import Cluster, new_prefix, url_of_pair
 from quick import Quick
 
-STATEMENT_MS = 1000     # how long COMMIT waits for the standby
+BRIEF = "dossier_statement_ms=1000"     # how long COMMIT waits for the standby, and a second
 AWAY = 8                # seconds
 SLACK = 15
 END_WAITS = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
-
-
-def url_of(pair, *options):
-    """A new database, on whichever of the two takes writes."""
-    name = new_database(pair.primary).rsplit("/", 1)[1]
-    url = pair.url.replace(f"/{postgres.DATABASE}?", f"/{name}?")
-    return "&".join((url, f"dossier_statement_ms={STATEMENT_MS}", *options))
 
 
 @pytest.mark.slow
@@ -35,7 +28,7 @@ def test_standby_away(store):
     Neither is that an answer, nor that its audit line is found, nor its kept answer.
     """
     with postgres.Pair(durable=False) as pair, \
-            Cluster(url_of(pair), new_prefix(store), count=2) as cluster:
+            Cluster(url_of_pair(pair, BRIEF), new_prefix(store), count=2) as cluster:
         load = Load(cluster)
         with load.running():
             load.await_service(time.monotonic())
@@ -59,7 +52,7 @@ def test_standby_away(store):
 def test_repeated_while_standby_is_away(store):
     """What a repetition is told acknowledges as well, and so does a conflict of Docs objects."""
     with postgres.Pair(durable=False) as pair, \
-            Cluster(url_of(pair), new_prefix(store), count=2) as cluster:
+            Cluster(url_of_pair(pair, BRIEF), new_prefix(store), count=2) as cluster:
         workspace, entity = cluster.workspace(), unique("entity")
         workspace.docs_entity(entity)
         clients = [Quick(node, workspace.key()) for node in cluster.nodes]
@@ -94,3 +87,86 @@ def test_repeated_while_standby_is_away(store):
         for path, status in (("/v1/documents", 201), ("/v1/docs", 409)):
             for client in clients:
                 assert ask(client, path).status_code == status
+
+
+# ---- the old primary comes back ----
+
+def restarted(node):
+    """Asks the first host of its list first, which is the old primary."""
+    node.kill()
+    node.listen = node.base_url[len("http://"):]
+    return node.start()
+
+
+def create(client, key):
+    return client.ask("POST", "/v1/documents", {"Idempotency-Key": key},
+                      {"name": "n", "mime_type": "a/b", "storage_path": key})
+
+
+def failed_over(pair):
+    """The old primary, dead."""
+    pair.primary.server.kill()
+    pair.failover()
+    return pair.replica
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_old_primary_read_only(store):
+    """Fenced by default_transaction_read_only = on, and then as a replica: no node writes there."""
+    with postgres.Pair(durable=False) as pair, \
+            Cluster(url_of_pair(pair), new_prefix(store), count=2) as cluster:
+        load = Load(cluster)
+        with load.running():
+            load.await_service(time.monotonic())
+            old = failed_over(pair)
+            with open(old.data / "postgresql.auto.conf", "a", encoding="utf-8") as settings:
+                settings.write("default_transaction_read_only = on\n")
+            old.server.start()
+            load.await_service(time.monotonic())
+        restarted(cluster.nodes[0])
+        with load.running():
+            load.await_service(time.monotonic())
+        pair.rejoin()
+        restarted(cluster.nodes[0])
+        with load.running():
+            load.await_service(time.monotonic())
+            failed_over(pair)
+            load.await_service(time.monotonic())
+        load.verify()
+        print(f"  {load.summary()}")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_old_primary_stands_alone(store):
+    """
+    Nobody has fenced it, so a node may take it for the primary. It still waits for its standby at
+    each commit: whoever writes there is told 503, and asks again elsewhere.
+    """
+    with postgres.Pair(durable=False) as pair, \
+            Cluster(url_of_pair(pair, BRIEF), new_prefix(store), count=2) as cluster:
+        load = Load(cluster)
+        with load.running():
+            load.await_service(time.monotonic())
+            old = failed_over(pair)
+            old.server.start()
+            load.await_service(time.monotonic())    # who has the new one stays with it
+        restarted(cluster.nodes[0])
+        strayed, other = (Quick(node, load.key) for node in cluster.nodes)
+        assert create(strayed, "k").status_code == 503
+        made = create(other, "k")
+        assert made.status_code == 201
+        assert create(strayed, "k").status_code == 503
+        old.server.kill()
+
+        def told_the_same():
+            answer = create(strayed, "k")
+            return answer.status_code != 503 and answer.content == made.content
+
+        wait_for(told_the_same, 30)
+        path = f"/v1/documents/{made.json()['data']['id']}"
+        assert strayed.ask("DELETE", path).status_code == 204
+        load.others += 1
+        load.verify()
+        print(f"  {load.summary()}")
