@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Equal requests with one idempotency key on three nodes at once, and again on another node when the
-first one dies in the middle: one effect, and the same answer to all.
+Equal requests with one idempotency key on three nodes at once, again on another node when the first
+one dies in the middle, and while a node dies or the primary is replaced: one effect, and the same
+answer to all.
 
 DOSSIER_NODE_ROUNDS  rounds of each long run (50)
+DOSSIER_SAME_KEY_FAILOVERS  rounds with a new primary (14), which take seconds
 """
+import itertools
 import os
 import random
 import threading
@@ -13,22 +16,26 @@ from collections import Counter
 
 import pytest
 
+from bed import postgres
+from harness import at_once
 from ledger import FORM, multipart
-from nodes import BROKEN, Spread, audit_total
+from nodes import BROKEN, Cluster, Spread, audit_total, new_prefix, url_of_pair
 from quick import Quick
 
 MANY = 64
 ROUNDS, DEATHS = 2, 1
 LONG_ROUNDS = int(os.environ.get("DOSSIER_NODE_ROUNDS", "50"))
-DOCS_ENTITY = "spread"
+FAILOVERS = int(os.environ.get("DOSSIER_SAME_KEY_FAILOVERS", "14"))
+PATIENCE = 60   # seconds until each must have been told something else than 503
 
 
 class Kind:
-    """A request that can be sent again and again. `effect`: its audit lines."""
+    """A request that can be sent again and again. `effect`: its audit lines, so many."""
+    status, lines = 201, 1
 
-    def __init__(self, api, n):
-        self.api, self.n = api, n
-        self.headers, self.body, self.status = {}, None, 201
+    def __init__(self, workspace, n, api=None):
+        self.workspace, self.n, self.api = workspace, n, api or workspace.api()
+        self.headers, self.body = {}, None
         self.prepare()
 
     def prepare(self):
@@ -61,19 +68,21 @@ class Link(Kind):
 
 
 class Patch(Kind):
+    status = 200
     effect = {"action": "update", "resource_type": "documents"}
 
     def prepare(self):
-        self.method, self.status = "PATCH", 200
+        self.method = "PATCH"
         self.path = f"/v1/documents/{self.api.new_document()['id']}"
         self.body = {"name": "new", "tags": ["t"]}
 
 
 class Delete(Kind):
+    status = 204
     effect = {"action": "delete", "resource_type": "documents"}
 
     def prepare(self):
-        self.method, self.status = "DELETE", 204
+        self.method = "DELETE"
         self.path = f"/v1/documents/{self.api.new_bytes(b'x' * 1000)['id']}"
 
 
@@ -84,10 +93,11 @@ class HardDelete(Delete):
 
 
 class Upload(Kind):
+    status, lines = 200, 2
     effect = {"action": "create", "resource_type": "documents"}
 
     def prepare(self):
-        self.method, self.path, self.status, self.headers = "POST", "/api/v1/upload", 200, FORM
+        self.method, self.path, self.headers = "POST", "/api/v1/upload", FORM
         self.body = multipart([b"%d-%d" % (self.n, part) * 1000 for part in range(2)])
 
 
@@ -97,18 +107,22 @@ class Docs(Kind):
 
     def prepare(self):
         self.method, self.path = "POST", "/v1/docs"
-        self.headers = {"Docs-Entity-ID": DOCS_ENTITY, "X-Idempotency-Key": f"docs-{self.n}"}
+        self.headers = {"Docs-Entity-ID": self.workspace.id, "X-Idempotency-Key": f"docs-{self.n}"}
         self.body = {"type": "full", "owner": {"externalId": f"owner-{self.n}"}}
 
 
 KINDS = (Create, Link, Patch, Delete, HardDelete, Upload, Docs)
 
 
+def new_workspace(cluster):
+    made = cluster.workspace(entities="open")
+    made.docs_entity(made.id)
+    return made
+
+
 @pytest.fixture(scope="module")
 def workspace(cluster):
-    made = cluster.workspace(entities="open")
-    made.docs_entity(DOCS_ENTITY)
-    return made
+    return new_workspace(cluster)
 
 
 def check_equal(kind, answers):
@@ -128,14 +142,13 @@ def check_equal(kind, answers):
 
 def spread(cluster, workspace, kind, rounds):
     api, key = workspace.api(), workspace.key()
-    kinds = [kind(api, time.monotonic_ns()) for _ in range(rounds)]
+    kinds = [kind(workspace, time.monotonic_ns(), api) for _ in range(rounds)]
     before = kinds[0].effects()
     answers = Spread(cluster.nodes, key, MANY).rounds(
         rounds, lambda client, _i, n: kinds[n].send(client))
     for n, of_round in enumerate(answers):
         check_equal(kinds[n], of_round)
-    per_round = 2 if kind is Upload else 1
-    assert kinds[0].effects() - before == rounds * per_round
+    assert kinds[0].effects() - before == rounds * kind.lines
     cluster.verify()
 
 
@@ -154,13 +167,25 @@ def test_at_once_at_length(cluster, workspace, kind):
 
 # ---- the node that had it dies ----
 
+def check_same(kind, answers):
+    """All were told the same, also if nobody was there to hear it first."""
+    statuses = Counter(answer.status_code for answer in answers)
+    if kind is Docs:
+        assert set(statuses) <= {201, 409} and statuses[201] <= 1, statuses
+        assert len({answer.json().get("id") or answer.json()["error"]["details"]["id"]
+                    for answer in answers}) == 1
+    else:
+        assert set(statuses) == {kind.status}, statuses
+        assert len({answer.content for answer in answers}) == 1
+
+
 def first_dies(cluster, workspace, kind, rounds):
     """The first node is killed while it has the request; the same is asked of the second at once,
     and of all when the first is back. Returns how often the first had not answered."""
     api, key, chance = cluster.nodes[1].api(workspace.key()), workspace.key(), random.Random(1)
     doubts = 0
     for _ in range(rounds):
-        request = kind(api, time.monotonic_ns())
+        request = kind(workspace, time.monotonic_ns(), api)
         before = request.effects()
         answers = []
 
@@ -182,15 +207,8 @@ def first_dies(cluster, workspace, kind, rounds):
         cluster.nodes[0].start()
         others[0] = Quick(cluster.nodes[0], key)
         answers += [request.send(other) for other in others]
-        statuses = {answer.status_code for answer in answers}
-        if kind is Docs:
-            assert statuses <= {201, 409}
-            assert len({answer.json().get("id") or answer.json()["error"]["details"]["id"]
-                        for answer in answers}) == 1
-        else:
-            assert statuses == {request.status}, statuses
-            assert len({answer.content for answer in answers}) == 1
-        assert request.effects() - before == (2 if kind is Upload else 1)
+        check_same(kind, answers)
+        assert request.effects() - before == kind.lines
     cluster.verify()
     return doubts
 
@@ -205,3 +223,82 @@ def test_first_dies(cluster, workspace, kind):
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_first_dies_at_length(cluster, workspace, kind):
     assert first_dies(cluster, workspace, kind, LONG_ROUNDS) > 0, "no request was cut off"
+
+
+# ---- something dies while all of them ask ----
+
+def until_told(nodes, i, key, request):
+    """Asks one node after the other, from the one of this number on, with the same key."""
+    until, refusals = time.monotonic() + PATIENCE, 0
+    for n in itertools.count(i):
+        client = Quick(nodes[n % len(nodes)], key)
+        try:
+            answer = request.send(client)
+            if answer.status_code != 503:
+                return answer, refusals
+            assert int(answer.headers["Retry-After"]) >= 1
+        except BROKEN:
+            pass
+        finally:
+            client.close()
+        assert time.monotonic() < until, "nobody answers"
+        refusals += 1
+        time.sleep(0.02)
+
+
+def ask_among(cluster, workspace, kind, happen):
+    """All ask until they are told; `happen` is called meanwhile. How often one was refused."""
+    request, key = kind(workspace, time.monotonic_ns()), workspace.key()
+    before = request.effects()
+    found = at_once(MANY + 1, lambda i: happen() if i == MANY else
+                    until_told(cluster.nodes, i, key, request))[:MANY]
+    check_same(kind, [answer for answer, _ in found])
+    request.api = cluster.nodes[1].api(key)
+    assert request.effects() - before == kind.lines
+    return sum(refusals for _, refusals in found)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120 + 10 * LONG_ROUNDS)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_node_dies_among_them(cluster, workspace, kind):
+    """Any node, at any moment."""
+    chance, refused = random.Random(), 0
+    for node in cluster.nodes:
+        node.listen = node.base_url[len("http://"):]
+    for n in range(LONG_ROUNDS):
+        node = cluster.nodes[n % 3]
+
+        def die(node=node):
+            time.sleep(chance.random() * 0.1)
+            node.kill()
+            time.sleep(0.1)
+            node.start()
+
+        refused += ask_among(cluster, workspace, kind, die)
+    cluster.verify()
+    print(f"{kind.__name__}: {LONG_ROUNDS} rounds of {MANY}, a node killed in each: 1 effect and "
+          f"equal answers each time; {refused} refused or cut, and asked again")
+    assert refused > 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120 + 30 * FAILOVERS)
+def test_primary_dies_among_them(store):
+    chance, refused = random.Random(), 0
+    with postgres.Pair(durable=False) as pair, \
+            Cluster(url_of_pair(pair), new_prefix(store)) as cluster:
+        workspace = new_workspace(cluster)
+
+        def die():
+            time.sleep(chance.random() * 0.1)
+            pair.primary.server.kill()
+            pair.failover()
+
+        for n in range(FAILOVERS):
+            refused += ask_among(cluster, workspace, KINDS[n % len(KINDS)], die)
+            pair.rejoin()
+        cluster.verify()
+    print(f"{FAILOVERS} rounds of {MANY}, the primary replaced in each: 1 effect and equal answers "
+          f"each time; {refused} refused or cut, and asked again")
+    assert refused > 0
