@@ -162,7 +162,10 @@ int blob_reader_fd(const struct blob_reader *r);
 
 void blob_reader_free(struct blob_reader **r);
 
-/* The size of a blob. Errors: NOT_FOUND, UNAVAILABLE, IO. */
+/*
+ * The size of a blob. Errors: NOT_FOUND, UNAVAILABLE, IO. NOT_FOUND of a BLOB_REMOTE store is one
+ * answer that nobody has made sure of: before a blob is called lost, open it.
+ */
 MUST_CHECK enum rc blob_stat(struct blob_store *store, const struct blob_key *key,
                              int64_t *ret_size, struct err *err);
 

@@ -28,8 +28,9 @@ def bytes_of(size):
 class Library:
     """Three workspaces: one with nearly all, one that wants bytes first, one with nothing."""
 
-    def __init__(self, server, documents=60):
-        self.full = server.workspace(entities="open", quota_bytes=10 ** 9, quota_documents=5000)
+    def __init__(self, server, documents=60, quota_documents=5000):
+        self.full = server.workspace(entities="open", quota_bytes=10 ** 10,
+                                     quota_documents=quota_documents)
         self.strict = server.workspace(bytes="verify")
         self.empty = server.workspace()
         self.keys = {w.id: w.key() for w in (self.full, self.strict, self.empty)}
