@@ -513,6 +513,6 @@ carry_report(const struct carry *c, const struct manifest *m, bool finished)
     js_set(out, "copied_bytes", json_integer(c->copied_bytes));
     js_set(out, "verified_blobs", json_integer(c->verified_blobs));
     js_set(out, "faulty", json_integer(c->faulty));
-    js_set(out, "faults", json_incref(c->faults));
+    js_set(out, "faults", c->faults ? json_incref(c->faults) : json_array());
     return out;
 }

@@ -216,9 +216,10 @@ bring_rows(struct import *im, struct err *err)
 
 /* ---- is the target right? ---- */
 
+/* *ret: the table has the rows of the export. */
 static enum rc
-verify_table(struct import *im, const struct dump_table *t, const struct rows_sum *right,
-             struct err *err)
+compare_table(struct import *im, const struct dump_table *t, const struct rows_sum *right,
+              bool *ret, struct err *err)
 {
     SCOPED(rows_writer) w = NULL;
     SCOPED_POOL(pool);
@@ -239,32 +240,46 @@ verify_table(struct import *im, const struct dump_table *t, const struct rows_su
     }
     if (!rc)
         rc = rows_finish(w, &found, err);
-    if (!rc &&
-        (found.rows != right->rows || !crypto_equal(found.sha256, right->sha256, SHA256_LEN)))
-        rc = err_set(err, RC_IO,
-                     "the rows of %s are not those of the export: somebody else writes to this "
-                     "database; begin with an empty one",
-                     t->name);
+    *ret = found.rows == right->rows && crypto_equal(found.sha256, right->sha256, SHA256_LEN);
+    return rc;
+}
+
+/* *ret: the first table that differs, NULL when none does. */
+static enum rc
+compare_rows(struct import *im, const char **ret, struct err *err)
+{
+    bool same = true;
+    enum rc rc = db_begin_read(im->target.conn, err);
+
+    *ret = NULL;
+    if (rc)
+        return rc;
+    for (size_t i = 0; i < DUMP_TABLES && !rc && same; i++) {
+        if (clock_mono_ms() - im->shown_ms >= SHOW_MS) {
+            im->shown_ms = clock_mono_ms();
+            command_progress(im->env, "verifying the rows of %s", dump_tables[i].name);
+        }
+        rc = compare_table(im, &dump_tables[i], &im->manifest.tables[i], &same, err);
+        if (!same)
+            *ret = dump_tables[i].name;
+    }
+    db_rollback(im->target.conn);
     return rc;
 }
 
 static enum rc
 verify_rows(struct import *im, struct err *err)
 {
+    const char *differs = NULL;
     enum rc rc;
 
     target_settle(&im->target);
-    rc = db_begin_read(im->target.conn, err);
-    if (rc)
-        return rc;
-    for (size_t i = 0; i < DUMP_TABLES && !rc; i++) {
-        if (clock_mono_ms() - im->shown_ms >= SHOW_MS) {
-            im->shown_ms = clock_mono_ms();
-            command_progress(im->env, "verifying the rows of %s", dump_tables[i].name);
-        }
-        rc = verify_table(im, &dump_tables[i], &im->manifest.tables[i], err);
-    }
-    db_rollback(im->target.conn);
+    rc = compare_rows(im, &differs, err);
+    if (!rc && differs)
+        rc = err_set(err, RC_IO,
+                     "the rows of %s are not those of the export: somebody else writes to this "
+                     "database; begin with an empty one",
+                     differs);
     return rc;
 }
 
@@ -304,7 +319,25 @@ fill(struct import *im, const struct importing *begun, struct err *err)
     if (!rc && !conf_flag(im->conf, CONF_QUICK))
         rc = verify_bytes(im, err);
     CRASH_POINT("import.before-finish");
-    return rc || im->carry.faulty ? rc : target_finish(&im->target, err);
+    if (!rc && !im->carry.faulty)
+        rc = target_finish(&im->target, err);
+    CRASH_POINT("import.after-finish");
+    return rc;
+}
+
+/* Nothing is left to do, when it is an import of this export that has filled it. */
+static enum rc
+confirm(struct import *im, struct err *err)
+{
+    const char *differs = NULL;
+    enum rc rc = conf_flag(im->conf, CONF_BYTES_ONLY) ? target_not_empty(&im->target, err)
+                                                      : compare_rows(im, &differs, err);
+
+    if (!rc && differs)
+        rc = target_not_empty(&im->target, err);
+    if (!rc && !conf_flag(im->conf, CONF_QUICK))
+        rc = verify_bytes(im, err);
+    return rc;
 }
 
 static enum rc
@@ -319,7 +352,7 @@ run(struct import *im, json_t **ret, struct err *err)
     im->carry.to = im->target.blobs;
     im->carry.fresh = im->target.fresh;
     if (!rc)
-        rc = fill(im, &begun, err);
+        rc = im->target.full ? confirm(im, err) : fill(im, &begun, err);
     if (rc)
         return rc;
     whole = !im->carry.faulty;

@@ -33,8 +33,8 @@ path_of(const struct target *t, const char *name)
     return home_path(t->env->pool, t->home, name);
 }
 
-static enum rc
-not_empty(const struct target *t, struct err *err)
+enum rc
+target_not_empty(const struct target *t, struct err *err)
 {
     return err_set(err, RC_INVALID,
                    "%s is not empty; give a new --data, and an empty database and store of bytes",
@@ -84,7 +84,7 @@ wait_for_others(struct tx *tx, struct err *err)
 
 /* What is in the database already; nothing is written. It may be older than this program. */
 static enum rc
-look_at_rows(const struct target *t, bool *ret_noted, struct err *err)
+look_at_rows(struct target *t, bool *ret_noted, struct err *err)
 {
     SCOPED(db_conn) conn = NULL;
     SCOPED_POOL(pool);
@@ -104,7 +104,10 @@ look_at_rows(const struct target *t, bool *ret_noted, struct err *err)
     if (rc || *ret_noted)
         return rc;
     rc = workspace_after(&tx, 0, &first, err);
-    return rc == RC_OK ? not_empty(t, err) : rc == RC_NOT_FOUND ? RC_OK : rc;
+    t->full = rc == RC_OK;
+    if (t->full && version != schema_known())
+        rc = target_not_empty(t, err);
+    return rc == RC_NOT_FOUND ? RC_OK : rc;
 }
 
 static enum rc
@@ -123,7 +126,7 @@ look_at_bytes(const struct target *t, struct err *err)
     bool any = false;
     enum rc rc = blob_each(t->blobs, find_one, NULL, &any, err);
 
-    return any ? not_empty(t, err) : rc;
+    return any ? target_not_empty(t, err) : rc;
 }
 
 static enum rc
@@ -134,17 +137,34 @@ look(struct target *t, bool *ret_noted, struct err *err)
     enum rc rc = RC_OK;
 
     if (access(path_of(t, COPY_PARTIAL), F_OK) == 0)
-        return not_empty(t, err); /* an unfinished restore */
+        return target_not_empty(t, err); /* an unfinished restore */
     rc = engines_open_database(t->conf, path, &t->db, err);
     /* a file that is not there yet is not to be made by looking */
     if (!rc && (!engines_embedded(t->conf) || (stat(path, &info) == 0 && info.st_size > 0)))
         rc = look_at_rows(t, ret_noted, err);
-    if (!rc && !*ret_noted)
+    if (!rc && !*ret_noted && !t->full)
         rc = look_at_bytes(t, err);
     return rc;
 }
 
 /* ---- taking it ---- */
+
+/*
+ * An import that was killed between its end and saying so has left all there is. Which bytes are
+ * its own is noted by each import.
+ */
+static enum rc
+open_full(struct target *t, bool has_secret, struct err *err)
+{
+    bool known = false;
+    enum rc rc = db_connect(t->db, DB_READER, &t->conn, err);
+
+    if (!rc)
+        rc = belong_known(t->conn, &known, err);
+    if (!rc && (!known || !has_secret))
+        rc = target_not_empty(t, err);
+    return rc ? rc : belong_together(t->conn, t->blobs, err); /* being known, it is compared */
+}
 
 static enum rc
 begin_note(const struct target *t, struct tx *tx, struct err *err)
@@ -153,7 +173,7 @@ begin_note(const struct target *t, struct tx *tx, struct err *err)
     enum rc rc = dump_empty(tx, &empty, err);
 
     if (!rc && !empty)
-        rc = not_empty(t, err);
+        rc = target_not_empty(t, err);
     return rc ? rc : importing_begin(tx, t->manifest->sha256, err);
 }
 
@@ -210,6 +230,8 @@ target_open(struct target *t, struct importing *ret, struct err *err)
         rc = engines_open_blobs(t->conf, path_of(t, COPY_BLOBS), t->home, &t->blobs, err);
     if (!rc)
         rc = look(t, &noted, err);
+    if (!rc && t->full)
+        return open_full(t, has_secret, err);
     if (!rc)
         rc = db_connect(t->db, DB_WRITER, &t->conn, err);
     if (!rc)

@@ -28,15 +28,20 @@ struct target {
     struct blob_store *blobs;
     struct id owner; /* of the note */
     bool fresh;      /* it was empty: no import has begun before */
+    bool full;       /* it holds a library with this secret.key, perhaps this very one */
 };
 
 /*
  * Takes an empty one, or one that an import of this export has begun to fill, or of an earlier
- * export when no row is in yet. *ret: how far it is. The caller ends it with target_close() in any
- * case. INVALID: it is not empty, or its secret.key is another; BUSY: in use. The detail is fit to
- * be shown.
+ * export when no row is in yet. *ret: how far it is. One that an import has filled to the end is
+ * opened to be compared, nothing is written to it: t->full. The caller ends it with target_close()
+ * in any case. INVALID: it is not empty, or its secret.key is another; BUSY: in use. The detail is
+ * fit to be shown.
  */
 MUST_CHECK enum rc target_open(struct target *t, struct importing *ret, struct err *err);
+
+/* Fills in that the target holds something else. INVALID. */
+enum rc target_not_empty(const struct target *t, struct err *err);
 
 /* Called in a transaction with what is noted, which is written back. May be called again. */
 typedef enum rc target_step_fn(struct tx *tx, struct importing *im, void *arg, struct err *err);
