@@ -38,6 +38,7 @@ static const struct sql in_order = {
     .pg = "SELECT " COLUMNS ", CASE WHEN coalesce(length(key_id), 16) = 16"
           " AND coalesce(length(user_id), 16) = 16 THEN 1 ELSE 0 END"
           " FROM audit WHERE workspace_id = $1 AND chain = $2 ORDER BY seq",
+    .large = true,
 };
 static const struct sql remove_up_to =
     SQL("DELETE FROM audit WHERE workspace_id = $1 AND chain = $3 AND seq <= $2");

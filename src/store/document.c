@@ -19,9 +19,9 @@ static const struct sql by_path =
     SQL("SELECT " DOCUMENT_COLUMNS " FROM document WHERE workspace_id = $1 AND storage_path = $2");
 static const struct sql by_blob =
     SQL("SELECT 1 FROM document WHERE workspace_id = $1 AND blob_id = $2");
-static const struct sql with_blob =
-    SQL("SELECT " DOCUMENT_COLUMNS " FROM document WHERE workspace_id = $1 AND blob_id IS NOT NULL"
-        " ORDER BY blob_id");
+static const struct sql with_blob = SQL_LARGE(
+    "SELECT " DOCUMENT_COLUMNS " FROM document WHERE workspace_id = $1 AND blob_id IS NOT NULL"
+    " ORDER BY blob_id");
 static const struct sql update =
     SQL("UPDATE document SET name = $3, description = $4, mime_type = $5, folder = $6, tags = $7,"
         " updated_at = $8, search_text = $9 WHERE workspace_id = $1 AND id = $2");

@@ -12,7 +12,7 @@ static const struct sql delete_one =
 static const struct sql by_blob =
     SQL("SELECT 1 FROM object WHERE workspace_id = $1 AND blob_id = $2");
 static const struct sql each =
-    SQL("SELECT " COLUMNS " FROM object WHERE workspace_id = $1 ORDER BY storage_path");
+    SQL_LARGE("SELECT " COLUMNS " FROM object WHERE workspace_id = $1 ORDER BY storage_path");
 static const struct sql stale =
     SQL("SELECT " COLUMNS ", workspace_id FROM object WHERE created_at < $1"
         " ORDER BY created_at LIMIT $2");
