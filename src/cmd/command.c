@@ -10,7 +10,8 @@
 #include "http/openapi.h"
 #include "http/server.h"
 
-#define LOCK_WAIT_MS 5000 /* for another command, or a server that is just starting or ending */
+#define LOCK_WAIT_MS 5000 /* for one command, or a server that is just starting or ending */
+#define LOCK_QUEUE_MS 60000 /* for all commands that have their turn before */
 #define LOCK_TURN_MS 100
 
 enum needs { NEEDS_NOTHING, NEEDS_HOME, MAKES_HOME /* when there is none */ };
@@ -135,13 +136,15 @@ command_call(struct command_env *env, const struct conf *conf, json_t **ret, str
 
 /*
  * Asks the server of the directory, or opens the directory here. Both may fail for a moment while
- * a server starts or ends, or another command is at it: then both are tried again.
+ * a server starts or ends, or other commands are at it: then both are tried again.
  */
 static enum rc
 reach(struct command_env *env, const struct conf *conf, int *ret_exit, json_t **ret,
       struct err *err)
 {
-    int64_t until = clock_mono_ms() + LOCK_WAIT_MS;
+    const char *dir = conf_text(conf, CONF_DATA);
+    int64_t until = clock_mono_ms() + LOCK_WAIT_MS, last = clock_mono_ms() + LOCK_QUEUE_MS;
+    long ahead = 0, holder;
     enum rc rc;
 
     for (;;) {
@@ -151,9 +154,13 @@ reach(struct command_env *env, const struct conf *conf, int *ret_exit, json_t **
         if (table[conf->command].needs != MAKES_HOME && !home_exists(conf))
             return err_set(err, RC_NOT_FOUND,
                            "%s holds no dossier; look at --data, or begin with `dossier serve`",
-                           conf_text(conf, CONF_DATA));
+                           dir);
         rc = home_open(conf, LOCK_TURN_MS, &env->home, err);
-        if (rc != RC_BUSY || clock_mono_ms() > until)
+        holder = rc == RC_BUSY ? home_holder(dir) : 0;
+        if (holder != ahead)
+            until = clock_mono_ms() + LOCK_WAIT_MS; /* the queue moves */
+        ahead = holder;
+        if (rc != RC_BUSY || clock_mono_ms() > until || clock_mono_ms() > last)
             return rc;
     }
 }

@@ -58,6 +58,20 @@ holder(int fd)
     return text_uint(text, INT32_MAX, &pid) ? (long)pid : 0;
 }
 
+long
+home_holder(const char *dir)
+{
+    SCOPED_POOL(pool);
+    int fd = open(home_path(pool, dir, "lock"), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    long pid;
+
+    if (fd < 0)
+        return 0;
+    pid = holder(fd);
+    (void)close(fd);
+    return pid;
+}
+
 enum rc
 home_sync_above(const char *dir, bool made, struct err *err)
 {

@@ -42,6 +42,9 @@ struct home {
 MUST_CHECK enum rc home_open(const struct conf *conf, int64_t wait_ms, struct home **ret,
                              struct err *err);
 
+/* Who says to hold the lock of the directory, or was the last to: a process id; 0: nobody has. */
+long home_holder(const char *dir);
+
 /* False when it is known without asking a server that there is no database. */
 bool home_exists(const struct conf *conf);
 
