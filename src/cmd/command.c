@@ -10,7 +10,7 @@
 #include "http/openapi.h"
 #include "http/server.h"
 
-#define LOCK_WAIT_MS 5000 /* for one command, or a server that is just starting or ending */
+#define LOCK_WAIT_MS 5000   /* for one command, or a server that is just starting or ending */
 #define LOCK_QUEUE_MS 60000 /* for all commands that have their turn before */
 #define LOCK_TURN_MS 100
 

@@ -19,8 +19,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from harness import (BINARY, COMMAND_SECONDS, PERMISSIONS, CommandFailed, Server, data, refused,
-                     run_binary, unique)
+from harness import (BINARY, PERMISSIONS, CommandFailed, Server, data, refused, run_binary,
+                     unique)
 
 COMMANDS = ("serve", "workspace create", "key create", "key list", "key revoke", "entity put",
             "docs-entity add", "check", "audit verify", "migrate", "backup", "restore", "routes",
@@ -224,40 +224,6 @@ def test_the_servers_environment_is_not_the_commands():
         assert json.loads(done.stdout)["tier"] == "unmetered"
     finally:
         server.remove()
-
-
-@pytest.mark.concurrent
-def test_commands_at_once(home):
-    workspace = home.workspace()
-    made, threads = [], []
-    for _ in range(8):
-        threads.append(threading.Thread(target=lambda: made.append(workspace.key())))
-        threads[-1].start()
-    for thread in threads:
-        thread.join()
-    assert len(set(made)) == 8
-
-
-def test_commands_wait_while_others_have_their_turn(alone):
-    """Five seconds for each that is ahead, not for all of them together."""
-    workspace = alone.workspace()
-    argv = [BINARY, "key", "list", "--workspace", workspace.id, "--data", str(alone.data_dir)]
-    with open(alone.data_dir / "lock", "r+b", buffering=0) as lock:
-
-        def hold(pid):
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            lock.truncate(0)
-            os.pwrite(lock.fileno(), b"%d\n" % pid, 0)
-
-        hold(7)
-        assert "in use by another dossier (pid 7)" in fails(alone, *argv[1:5])
-        command = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        for pid in range(1, 8):
-            hold(pid)
-            time.sleep(1)
-        fcntl.flock(lock, fcntl.LOCK_UN)
-    out, errors = command.communicate(timeout=COMMAND_SECONDS)
-    assert command.returncode == 0 and out and not errors, errors
 
 
 # ---- check, audit, migrate ----
