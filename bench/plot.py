@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """
-Draws what bench/growth.py has measured: bench/plot.py FILE.json DIR (script/bench growth --plots DIR
+Draws what bench/growth.py has measured: bench/plot.py FILE DIR (script/bench growth --plots DIR
 does so, too).
 
 Each chart has the number of documents on a logarithmic axis below. The charts are text (SVG 1.1,

@@ -17,7 +17,7 @@ static const struct sql dangling_links =
         " WHERE document.workspace_id = link.workspace_id AND document.id = link.document_id)"
         " ORDER BY id LIMIT $2");
 
-/* By the number of each chain's last line: a LIMIT for each workspace would not go to the shards. */
+/* By the number of a chain's last line: a LIMIT for each workspace would not go to the shards. */
 static const struct sql newest =
     SQL("SELECT (SELECT a.id FROM audit a WHERE a.workspace_id = c.workspace_id"
         " AND a.chain = c.chain AND a.seq = c.lines) AS id FROM audit_chain c WHERE c.lines > 0"

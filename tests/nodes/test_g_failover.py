@@ -115,7 +115,7 @@ def use_without_bytes(load, client, until):
         load.others += 1
         time.sleep(0.1)
     refused = [event for event in client.events if event.status in (0, 503)]
-    print(f"  {client.count} records made, read and deleted meanwhile, the slowest in {slowest:.2f} s,"
+    print(f"  {client.count} records made, read and deleted meanwhile, slowest in {slowest:.2f} s,"
           f" {len(refused)} requests refused or cut")
     for event in refused:
         words = f'"method":"{event.method}","path":"{event.path}"', '"status":503'
