@@ -10,8 +10,8 @@ MUST_CHECK enum rc belong_known(struct db_conn *conn, bool *ret, struct err *err
 
 /*
  * Makes sure that the bytes of the database are in this store, and that of a database that has none
- * yet they will be, and of no other. `conn` is outside of transactions, and a writer unless it is known. Errors: INVALID
- * (with a message for the operator), those of database and store.
+ * yet they will be, and of no other. `conn` is outside of transactions, and a writer unless the
+ * store is known. Errors: INVALID (with a message for the operator), those of database and store.
  */
 MUST_CHECK enum rc belong_together(struct db_conn *conn, struct blob_store *blobs, struct err *err);
 
