@@ -165,6 +165,7 @@ const struct route routes[] = {
      RECORDS,
      BODY(entity_batch_body),
      .body_size = OF(entity_batch_body),
+     .sole = true, /* two that hold some of each other's entities would wait for each other */
      .handler = api_entity_batch,
      .tag = "Entities",
      .summary = "Register up to 1,000 entities, all or none",

@@ -3,7 +3,10 @@
 
 #define BUCKETS 256
 
-/* A lane exists while works wait in it: it stands in one bucket and in the ring. */
+/*
+ * A lane exists while works wait in it or it is held: it stands in one bucket, and in the ring or,
+ * while it is held, in the list of those.
+ */
 struct lane {
     int64_t id;
     struct work *head, *tail;
@@ -17,6 +20,7 @@ struct lanes {
     size_t waiting;
     struct lane *turn; /* the lane whose work is taken next; NULL when nothing waits */
     struct lane *buckets[BUCKETS];
+    struct lane *held;  /* those that are out of the ring until they are released */
     struct lane *spare; /* emptied lanes, kept for the next that fills */
 };
 
@@ -45,14 +49,46 @@ bucket_of(struct lanes *l, int64_t id)
 }
 
 static struct lane *
+lane_find(struct lanes *l, int64_t id)
+{
+    struct lane *lane = *bucket_of(l, id);
+
+    while (lane && lane->id != id)
+        lane = lane->next_in_bucket;
+    return lane;
+}
+
+static void
+ring_join(struct lanes *l, struct lane *lane)
+{
+    if (!l->turn) {
+        lane->next = lane->prev = lane;
+        l->turn = lane;
+        return;
+    }
+    /* last in turn: just before the one whose turn it is */
+    lane->next = l->turn;
+    lane->prev = l->turn->prev;
+    lane->prev->next = lane;
+    lane->next->prev = lane;
+}
+
+static void
+ring_leave(struct lanes *l, struct lane *lane)
+{
+    if (l->turn == lane)
+        l->turn = lane->next == lane ? NULL : lane->next;
+    lane->prev->next = lane->next;
+    lane->next->prev = lane->prev;
+}
+
+static struct lane *
 lane_open(struct lanes *l, int64_t id)
 {
-    struct lane **bucket = bucket_of(l, id), *lane;
+    struct lane **bucket = bucket_of(l, id), *lane = lane_find(l, id);
 
-    for (lane = *bucket; lane; lane = lane->next_in_bucket) {
-        if (lane->id == id)
-            return lane;
-    }
+    if (lane)
+        return lane;
     lane = l->spare;
     if (lane)
         l->spare = lane->next;
@@ -60,19 +96,11 @@ lane_open(struct lanes *l, int64_t id)
         lane = MEM_NEW(l, struct lane);
     *lane = (struct lane){.id = id, .next_in_bucket = *bucket};
     *bucket = lane;
-    if (l->turn) {
-        /* last in turn: just before the one whose turn it is */
-        lane->next = l->turn;
-        lane->prev = l->turn->prev;
-        lane->prev->next = lane;
-        lane->next->prev = lane;
-    } else {
-        lane->next = lane->prev = lane;
-        l->turn = lane;
-    }
+    ring_join(l, lane);
     return lane;
 }
 
+/* Of one that is out of the ring. */
 static void
 lane_close(struct lanes *l, struct lane *lane)
 {
@@ -81,10 +109,6 @@ lane_close(struct lanes *l, struct lane *lane)
     while (*at != lane)
         at = &(*at)->next_in_bucket;
     *at = lane->next_in_bucket;
-    if (l->turn == lane)
-        l->turn = lane->next == lane ? NULL : lane->next;
-    lane->prev->next = lane->next;
-    lane->next->prev = lane->prev;
     lane->next = l->spare;
     l->spare = lane;
 }
@@ -113,6 +137,8 @@ take_head(struct lanes *l, struct lane *lane)
     struct work *w = lane->head;
 
     lane->head = w->next_;
+    if (!lane->head)
+        lane->tail = NULL;
     l->waiting--;
     lane->count--;
     return w;
@@ -128,8 +154,14 @@ lanes_take(struct lanes *l, struct work **batch, size_t max)
 
         batch[n++] = take_head(l, lane);
         l->turn = lane->next;
-        if (lane->count == 0)
+        if (lane->count == 0) {
+            ring_leave(l, lane);
             lane_close(l, lane);
+        }
+    }
+    for (struct lane *lane = l->held; n < max && lane; lane = lane->next) {
+        while (n < max && lane->count > 0)
+            batch[n++] = take_head(l, lane);
     }
     return n;
 }
@@ -148,9 +180,36 @@ lanes_take_one(struct lanes *l, struct work **batch, size_t max, size_t share)
     while (n < max && n < fair && lane->count > 0 && lane->head->turn == batch[0]->turn &&
            batch[0]->turn != TURN_SOLE);
     l->turn = lane->next;
-    if (lane->count == 0)
+    if (batch[0]->turn == TURN_SOLE || lane->count == 0)
+        ring_leave(l, lane);
+    if (batch[0]->turn == TURN_SOLE) {
+        lane->next = l->held;
+        l->held = lane;
+    } else if (lane->count == 0) {
         lane_close(l, lane);
+    }
     return n;
+}
+
+void
+lanes_release(struct lanes *l, int64_t id)
+{
+    struct lane *lane = lane_find(l, id), **at = &l->held;
+
+    BUG_ON(!lane);
+    while (*at != lane)
+        at = &(*at)->next;
+    *at = lane->next;
+    if (lane->count > 0)
+        ring_join(l, lane);
+    else
+        lane_close(l, lane);
+}
+
+bool
+lanes_ready(const struct lanes *l)
+{
+    return l->turn != NULL;
 }
 
 size_t

@@ -245,7 +245,7 @@ wait_for_work(struct pool_writer *pw)
     bool first = pw == en->pool->writers;
     struct timespec until;
 
-    while (lanes_waiting(en->lanes) == 0 && !en->stopping) {
+    while (!lanes_ready(en->lanes) && !en->stopping) {
         if (!first) {
             pthread_cond_wait(&en->wake, &en->lock);
             continue;
@@ -260,6 +260,15 @@ wait_for_work(struct pool_writer *pw)
     return true;
 }
 
+static void
+release(struct engine *en, int64_t lane)
+{
+    pthread_mutex_lock(&en->lock);
+    lanes_release(en->lanes, lane);
+    pthread_cond_signal(&en->wake);
+    pthread_mutex_unlock(&en->lock);
+}
+
 static void *
 writer_main(void *arg)
 {
@@ -269,7 +278,8 @@ writer_main(void *arg)
     size_t n;
 
     for (;;) {
-        bool work;
+        int64_t lane;
+        bool work, sole;
 
         pthread_mutex_lock(&en->lock);
         en->pool->idle++;
@@ -283,8 +293,13 @@ writer_main(void *arg)
             probe(pw);
         else if (n == 0)
             return NULL;
-        if (n > 0)
-            run_batch(pw, batch, n);
+        if (n == 0)
+            continue;
+        sole = batch[0]->turn == TURN_SOLE; /* afterwards the work is no longer ours */
+        lane = batch[0]->lane;
+        run_batch(pw, batch, n);
+        if (sole)
+            release(en, lane);
     }
 }
 

@@ -605,6 +605,8 @@ says_what_is_wrong(void **state)
     free(access);
     bucket_url = "s3://nowhere?endpoint=http://127.0.0.1:1&timeout_ms=500";
     assert_int_equal(open_with(s, "", &store, &err), RC_UNAVAILABLE);
+    bucket_url = "s3://nowhere?endpoint=http://no-such-host.invalid&timeout_ms=2000";
+    assert_int_equal(open_with(s, "", &store, &err), RC_UNAVAILABLE);
     bucket_url = before;
 }
 

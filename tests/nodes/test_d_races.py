@@ -6,6 +6,7 @@ the rows, totals and audit trail agree.
 DOSSIER_NODE_ROUNDS  rounds of each long run (50)
 """
 import os
+import random
 from collections import Counter
 
 import pytest
@@ -209,9 +210,26 @@ def upload_url(cluster, rounds):
     assert data(api.get("/v1/usage"))["bytes"] == 40 * rounds
 
 
+def entity_batches(cluster, rounds):
+    """Each the same entities in another order: none waits for one that waits for it."""
+    workspace, few, chance = cluster.workspace(), 16, random.Random(3)
+    names = [f"t{k}" for k in range(60)]
+    bodies = [{"entities": [{"entity_type": "task", "entity_id": name, "name": f"{name} of {i}"}
+                            for name in chance.sample(names, len(names))]} for i in range(few)]
+    answers = Spread(cluster.nodes, workspace.key(), few).rounds(
+        rounds, lambda client, i, n: client.ask("POST", "/v1/entities/batch", {}, bodies[i]))
+    for n, of_round in enumerate(answers):
+        assert counted(of_round) == {200: few}
+        created = [answer.json()["data"]["created"] for answer in of_round]
+        assert sorted(created)[-1] == sum(created) == (len(names) if n == 0 else 0)
+    shown = {data(workspace.api().get(f"/v1/entities/task/{name}"))["name"].split(" of ")[1]
+             for name in names}
+    assert len(shown) == 1, "the last one did all of it"
+
+
 RACES = [(one_path, 5), (one_triple, 10), (one_document, 12), (entity_and_links, 5),
          (last_admin, 3), (documents_quota, 5), (bytes_quota, 3), (folders, 3), (docs_users, 5),
-         (upload_url, 5)]
+         (upload_url, 5), (entity_batches, 2)]
 
 
 @pytest.mark.parametrize("race, rounds", RACES, ids=lambda one: getattr(one, "__name__", None))

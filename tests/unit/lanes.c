@@ -128,14 +128,54 @@ test_free_twice(void **state)
     lanes_free(&l);
 }
 
+/* What could only wait for another work is left; works of other lanes go on. */
+static void
+test_sole(void **state)
+{
+    SCOPED(lanes) l = lanes_new(100);
+    struct work works[8] = {{0}}, *batch[8];
+
+    (void)state;
+    put_letters(l, "aaab", works);
+    works[1].turn = works[2].turn = TURN_SOLE;
+    works[0].turn = works[3].turn = TURN_SHARED;
+    assert_int_equal(lanes_take_one(l, batch, 8, 1), 1);
+    assert_ptr_equal(batch[0], &works[0]);
+    assert_int_equal(lanes_take_one(l, batch, 8, 1), 1);
+    assert_ptr_equal(batch[0], &works[3]);
+    assert_int_equal(lanes_take_one(l, batch, 8, 1), 1);
+    assert_ptr_equal(batch[0], &works[1]);
+    /* lane a is held now */
+    put_letters(l, "ca", works + 4);
+    assert_int_equal(lanes_take_one(l, batch, 8, 1), 1);
+    assert_ptr_equal(batch[0], &works[4]);
+    assert_false(lanes_ready(l));
+    assert_int_equal(lanes_waiting(l), 2);
+    assert_int_equal(lanes_take_one(l, batch, 8, 1), 0);
+    lanes_release(l, lane_number('a'));
+    assert_true(lanes_ready(l));
+    assert_int_equal(lanes_take_one(l, batch, 8, 1), 1);
+    assert_ptr_equal(batch[0], &works[2]);
+    assert_int_equal(lanes_take(l, batch, 8), 1);
+    assert_ptr_equal(batch[0], &works[5]);
+    /* it is empty, and still held */
+    put_letters(l, "a", works + 6);
+    assert_null(works[5].next_);
+    assert_false(lanes_ready(l));
+    lanes_release(l, lane_number('a'));
+    assert_int_equal(lanes_take_one(l, batch, 8, 1), 1);
+    assert_ptr_equal(batch[0], &works[6]);
+    assert_int_equal(lanes_waiting(l), 0);
+    assert_false(lanes_ready(l));
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_order),
-        cmocka_unit_test(test_full_lane),
-        cmocka_unit_test(test_many_lanes),
-        cmocka_unit_test(test_free_twice),
+        cmocka_unit_test(test_order),      cmocka_unit_test(test_full_lane),
+        cmocka_unit_test(test_many_lanes), cmocka_unit_test(test_free_twice),
+        cmocka_unit_test(test_sole),
     };
 
     return cmocka_run_group_tests_name("lanes", tests, NULL, NULL);

@@ -343,7 +343,11 @@ http_exchange(struct http *h, const struct http_request *rq, const atomic_bool *
     set_target(x, h);
     set_request(x, headers);
     outcome = judge(x, curl_easy_perform(x->curl), why);
-    handle_give(h, x->curl);
+    /* one that could not look up a name refuses some options ever after (libcurl 7.88) */
+    if (outcome == HTTP_ANSWERED)
+        handle_give(h, x->curl);
+    else
+        curl_easy_cleanup(x->curl);
     curl_slist_free_all(headers);
     return outcome;
 }
