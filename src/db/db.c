@@ -111,6 +111,12 @@ db_query_built(struct db_conn *conn, const char *text, const struct db_value *va
     return conn->driver->query(conn, NULL, text, values, n, ret, err);
 }
 
+const char *
+db_piece(struct db_conn *conn, const struct sql *sql)
+{
+    return conn->driver->piece(conn, sql);
+}
+
 enum rc
 db_exec(struct db_conn *conn, const struct sql *sql, const struct db_value *values, size_t n,
         int64_t *ret_changed, struct err *err)

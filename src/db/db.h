@@ -174,6 +174,8 @@ MUST_CHECK enum rc db_query(struct db_conn *conn, const struct sql *sql,
 MUST_CHECK enum rc db_query_built(struct db_conn *conn, const char *text,
                                   const struct db_value *values, size_t n, struct db_cursor **ret,
                                   struct err *err);
+/* The text of a fragment for such a one, where engines differ. */
+const char *db_piece(struct db_conn *conn, const struct sql *sql);
 /* Moves to the first row, or NOT_FOUND. */
 MUST_CHECK enum rc db_first(struct db_cursor *cursor, struct err *err);
 /* The first row of a statement, or NOT_FOUND; end the cursor with db_cursor_free(). */

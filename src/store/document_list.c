@@ -133,8 +133,7 @@ begin(struct query *q, TALLOC_CTX *pool, int64_t workspace)
 {
     q->n = 0;
     buf_init(&q->text, pool, (size_t)KIB(16));
-    buf_printf(&q->text, " FROM document d WHERE d.workspace_id = $%zu",
-               param(q, db_int(workspace)));
+    buf_printf(&q->text, " WHERE d.workspace_id = $%zu", param(q, db_int(workspace)));
 }
 
 /* Of a column, by name or by its place in DOCUMENT_COLUMNS. */
@@ -152,12 +151,54 @@ order(TALLOC_CTX *pool, const struct document_filter *f, bool by_place)
     return mem_printf(pool, " ORDER BY %s %s, %s %s", column, direction, id, direction);
 }
 
+/*
+ * SQLite knows nothing of how rows are spread, and would walk through a whole workspace in the
+ * order of the list for the few documents of a folder. PostgreSQL has statistics.
+ */
+static const struct sql by_folder = {.sqlite = " INDEXED BY document_folder", .pg = ""};
+static const struct sql by_order[] = {
+    [SORT_CREATED] = {.sqlite = "", .pg = ""},
+    [SORT_UPDATED] = {.sqlite = " INDEXED BY document_updated", .pg = ""},
+    [SORT_NAME] = {.sqlite = " INDEXED BY document_name", .pg = ""},
+};
+/* With more than these below a folder, the walk soon has a page of them. */
+static const struct sql many_below = {
+    .sqlite = "SELECT 1 FROM document INDEXED BY document_folder WHERE workspace_id = $1"
+              " AND folder >= $2 AND folder < $3 LIMIT 1 OFFSET 1000"};
+
+/* By which index each part of a folder's list is read, as a fragment. */
+struct ways {
+    const char *here;
+    const char *below;
+};
+
+static enum rc
+choose_ways(struct tx *tx, int64_t workspace, const struct document_filter *f, struct ways *ret,
+            struct err *err)
+{
+    const char *from = mem_printf(tx->pool, "%s/", f->folder);
+    const char *to = mem_printf(tx->pool, "%s0", f->folder);
+    bool many = false;
+    enum rc rc = RC_OK;
+
+    *ret = (struct ways){db_piece(tx->conn, &by_folder), db_piece(tx->conn, &by_order[f->sort])};
+    if (*ret->here)
+        rc = db_exists(tx->conn, &many_below,
+                       DB_ARGS(db_int(workspace), db_text(from), db_text(to)), &many, err);
+    if (!many)
+        ret->below = ret->here;
+    return rc;
+}
+
 /* One part of the answer, as far as it can be needed. */
 static const char *
-part(struct query *q, TALLOC_CTX *pool, const struct document_filter *f, const char *condition)
+part(struct query *q, TALLOC_CTX *pool, const struct document_filter *f, const char *way,
+     const char *condition)
 {
-    return mem_printf(pool, "SELECT * FROM (SELECT " DOCUMENT_COLUMNS "%s AND %s%s LIMIT %lld) p",
-                      q->text.bytes, condition, order(pool, f, false),
+    return mem_printf(pool,
+                      "SELECT * FROM (SELECT " DOCUMENT_COLUMNS " FROM document d%s%s AND %s%s"
+                      " LIMIT %lld) p",
+                      way, q->text.bytes, condition, order(pool, f, false),
                       (long long)(f->limit + f->offset));
 }
 
@@ -166,18 +207,19 @@ part(struct query *q, TALLOC_CTX *pool, const struct document_filter *f, const c
  * of an index, in order, however much is there. With OR all of it would be read and sorted.
  */
 static const char *
-list_text(struct query *q, TALLOC_CTX *pool, const struct document_filter *f)
+list_text(struct query *q, TALLOC_CTX *pool, const struct document_filter *f,
+          const struct ways *ways)
 {
     const char *page =
         mem_printf(pool, " LIMIT %lld OFFSET %lld", (long long)f->limit, (long long)f->offset);
     struct folder_conditions folder;
 
     if (!f->folder)
-        return mem_printf(pool, "SELECT " DOCUMENT_COLUMNS "%s%s%s", q->text.bytes,
+        return mem_printf(pool, "SELECT " DOCUMENT_COLUMNS " FROM document d%s%s%s", q->text.bytes,
                           order(pool, f, false), page);
     folder = folder_conditions(q, pool, f->folder);
-    return mem_printf(pool, "%s UNION ALL %s%s%s", part(q, pool, f, folder.here),
-                      part(q, pool, f, folder.below), order(pool, f, true), page);
+    return mem_printf(pool, "%s UNION ALL %s%s%s", part(q, pool, f, ways->here, folder.here),
+                      part(q, pool, f, ways->below, folder.below), order(pool, f, true), page);
 }
 
 enum rc
@@ -186,17 +228,20 @@ document_list(struct tx *tx, int64_t workspace, const struct document_filter *f,
 {
     SCOPED(db_cursor) c = NULL;
     struct document *docs = MEM_ARRAY(tx->pool, struct document, f->limit + 1);
+    struct ways ways = {"", ""};
     struct query q;
     const char *text;
     bool row = true;
     size_t n = 0;
-    enum rc rc;
+    enum rc rc = f->folder ? choose_ways(tx, workspace, f, &ways, err) : RC_OK;
 
+    if (rc)
+        return rc;
     begin(&q, tx->pool, workspace);
     add_filter(&q, tx->pool, f);
     if (f->has_cursor)
         add_cursor(&q, f);
-    text = list_text(&q, tx->pool, f);
+    text = list_text(&q, tx->pool, f, &ways);
     rc = db_query_built(tx->conn, text, q.values, q.n, &c, err);
     while (!rc && (rc = db_next(c, &row, err)) == RC_OK && row)
         document_row_read(c, tx->pool, &docs[n++]);
@@ -210,6 +255,7 @@ document_count(struct tx *tx, int64_t workspace, const struct document_filter *f
                struct err *err)
 {
     SCOPED(db_cursor) c = NULL;
+    const char *way, *text;
     struct folder_conditions folder;
     struct query q;
     bool row;
@@ -217,12 +263,16 @@ document_count(struct tx *tx, int64_t workspace, const struct document_filter *f
 
     begin(&q, tx->pool, workspace);
     add_filter(&q, tx->pool, f);
+    text = mem_printf(tx->pool, "SELECT count(*) FROM document d%s", q.text.bytes);
     if (f->folder) {
         folder = folder_conditions(&q, tx->pool, f->folder);
-        buf_printf(&q.text, " AND (%s OR (%s))", folder.here, folder.below);
+        way = db_piece(tx->conn, &by_folder);
+        text = mem_printf(tx->pool,
+                          "SELECT (SELECT count(*) FROM document d%s%s AND %s)"
+                          " + (SELECT count(*) FROM document d%s%s AND %s)",
+                          way, q.text.bytes, folder.here, way, q.text.bytes, folder.below);
     }
-    rc = db_query_built(tx->conn, mem_printf(tx->pool, "SELECT count(*)%s", q.text.bytes), q.values,
-                        q.n, &c, err);
+    rc = db_query_built(tx->conn, text, q.values, q.n, &c, err);
     if (!rc)
         rc = db_next(c, &row, err);
     if (!rc)

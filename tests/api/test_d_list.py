@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """GET /v1/documents: filters, order, numbered pages and cursors."""
+import sqlite3
 import time
+from contextlib import closing
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 
-from harness import data, faulty
+from bed import rows
+from harness import Server, data, faulty
 from test_d_documents import ELEVEN
 
 LIBRARY = [
@@ -231,3 +235,47 @@ def test_cursor_carries_no_name_out_of_its_workspace(library, server):
     other = server.workspace().api()
     answer = other.get("/v1/documents", params={"cursor": cursor})
     assert answer.status_code == 400 or data(answer)["documents"] == []
+
+
+# ---- how much is read for it ----
+
+GROWN = 30_000      # documents, all below /clients, some 30 in each of its folders
+
+
+@pytest.fixture(scope="module")
+def grown():
+    """(node, key) of a library that is large enough for a walk through all of it to show."""
+    node = Server()
+    try:
+        key = node.workspace().new_key()["key"]
+        file = node.data_dir / "dossier.db"
+        with closing(sqlite3.connect(file)) as database:
+            number, user = database.execute("SELECT workspace_id, user_id FROM api_key").fetchone()
+        library = rows.Library(number, b"k" * 16, user, int(time.time() * 1000), GROWN)
+        rows.Sqlite(file).add(library, 0, GROWN)
+        yield node.start(), key
+    finally:
+        node.remove()
+
+
+def read_by(node, api, path):
+    """Bytes that a node reads for a request, at worst: what it keeps in memory is not read."""
+    io = Path(f"/proc/{node.process.pid}/io")
+    before = int(io.read_text().split()[1])
+    answer = data(api.get(path, expect=200))["documents"]
+    return int(io.read_text().split()[1]) - before, answer
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize("folder, found", [
+    ("/clients/c0005/ndas", True), ("/clients/c0005", True), ("/clients", True), ("/none", False)])
+@pytest.mark.parametrize("order", ["sort=-created_at&cursor=", "sort=name&cursor=",
+                                   "sort=-updated_at&cursor=", "page=1"])
+def test_a_folder_is_read_alone(grown, folder, found, order):
+    """Or the workspace in the order of the list, when most of it is below the folder."""
+    node, key = grown
+    size = (node.data_dir / "dossier.db").stat().st_size
+    read, documents = read_by(node, node.api(key),
+                              f"/v1/documents?folder={folder}&per_page=25&{order}")
+    assert bool(documents) == found
+    assert read < size / 4, f"{read} bytes of {size}"

@@ -274,6 +274,12 @@ fault_col_blob(struct db_cursor *cursor, int col, size_t *ret_len)
     return db_col_blob(inner_cursor(cursor), col, ret_len);
 }
 
+static const char *
+fault_piece(struct db_conn *conn, const struct sql *sql)
+{
+    return db_piece(inner_conn(conn), sql);
+}
+
 static const struct db_driver driver = {
     .name = "fault",
     .free = fault_free,
@@ -290,6 +296,7 @@ static const struct db_driver driver = {
     .script = fault_script,
     .checkpoint = fault_checkpoint,
     .query = fault_query,
+    .piece = fault_piece,
     .next = fault_next,
     .cursor_free = fault_cursor_free,
     .changed = fault_changed,

@@ -313,6 +313,13 @@ col_blob(struct db_cursor *cursor, int col, size_t *ret_len)
     return PQgetisnull(cur->res, cur->row, col) ? NULL : PQgetvalue(cur->res, cur->row, col);
 }
 
+static const char *
+piece(struct db_conn *conn, const struct sql *sql)
+{
+    (void)conn;
+    return sql->pg;
+}
+
 static const struct db_driver driver = {
     .name = "postgres",
     .free = pg_free,
@@ -329,6 +336,7 @@ static const struct db_driver driver = {
     .script = pg_tx_script,
     .checkpoint = checkpoint,
     .query = query,
+    .piece = piece,
     .next = next,
     .cursor_free = cursor_free,
     .changed = changed,

@@ -419,6 +419,13 @@ lite_col_blob(struct db_cursor *cursor, int col, size_t *ret_len)
     return p;
 }
 
+static const char *
+lite_piece(struct db_conn *conn, const struct sql *sql)
+{
+    (void)conn;
+    return sql->sqlite;
+}
+
 static const struct db_driver driver = {
     .name = "sqlite",
     .free = lite_free,
@@ -435,6 +442,7 @@ static const struct db_driver driver = {
     .script = lite_script,
     .checkpoint = lite_checkpoint,
     .query = lite_query,
+    .piece = lite_piece,
     .next = lite_next,
     .cursor_free = lite_cursor_free,
     .changed = lite_changed,
