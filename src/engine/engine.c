@@ -22,9 +22,17 @@ engine_is_away(const struct engine *en)
 }
 
 void
-engine_note(struct engine *en, enum rc rc)
+engine_note(struct engine *en, bool away)
 {
-    atomic_store(&en->away, rc == RC_UNAVAILABLE || rc == RC_OUTCOME_UNKNOWN);
+    atomic_store(&en->away, away);
+}
+
+bool
+engine_answers(struct db_conn *conn)
+{
+    struct err ignored;
+
+    return db_verify(conn, false, &ignored) != RC_UNAVAILABLE;
 }
 
 void
@@ -232,21 +240,27 @@ reader_give(struct engine *en, struct db_conn *conn)
     db_conn_free(&conn);
 }
 
+/* *ret_away: the database is. What a work has found unavailable may be the store of bytes. */
 static enum rc
 read_once(struct engine *en, TALLOC_CTX *pool, int64_t limit_ms,
-          enum rc (*fn)(struct tx *tx, void *arg, struct err *err), void *arg, struct err *err)
+          enum rc (*fn)(struct tx *tx, void *arg, struct err *err), void *arg, bool *ret_away,
+          struct err *err)
 {
     struct tx tx = {.pool = pool, .now_ms = clock_wall_ms(), .audit_key = en->config.audit_key};
     enum rc rc;
 
     rc = reader_take(en, &tx.conn, err);
+    *ret_away = rc == RC_UNAVAILABLE;
     if (rc)
         return rc;
     if (limit_ms)
         db_conn_deadline(tx.conn, clock_mono_ms() + limit_ms);
     rc = db_begin_read(tx.conn, err);
-    if (!rc)
+    *ret_away = rc == RC_UNAVAILABLE;
+    if (!rc) {
         rc = fn(&tx, arg, err);
+        *ret_away = rc == RC_UNAVAILABLE && !engine_answers(tx.conn);
+    }
     db_rollback(tx.conn); /* nothing was written: this only ends the snapshot */
     reader_give(en, tx.conn);
     return rc;
@@ -259,13 +273,14 @@ read_with_limit(struct engine *en, TALLOC_CTX *pool, int64_t limit_ms,
                 struct err *err)
 {
     int64_t began = clock_mono_ms();
-    enum rc rc = read_once(en, pool, limit_ms, fn, arg, err);
+    bool away;
+    enum rc rc = read_once(en, pool, limit_ms, fn, arg, &away, err);
 
     if (!engine_is_shared(en))
         return rc;
-    if ((rc == RC_UNAVAILABLE || rc == RC_RERUN) && clock_mono_ms() - began < AGAIN_MS)
-        rc = read_once(en, pool, limit_ms, fn, arg, err);
-    engine_note(en, rc);
+    if ((away || rc == RC_RERUN) && clock_mono_ms() - began < AGAIN_MS)
+        rc = read_once(en, pool, limit_ms, fn, arg, &away, err);
+    engine_note(en, away);
     return rc;
 }
 

@@ -49,7 +49,10 @@ int engine_start_thread(pthread_t *thread, void *(*fn)(void *), void *arg);
 struct work *engine_take_waiting(struct engine *en);
 
 /* What a transaction of any kind ended with tells whether the database is there. */
-void engine_note(struct engine *en, enum rc rc);
+void engine_note(struct engine *en, bool away);
+/* Asks, after a work was told that something is UNAVAILABLE, whether the database is not. In the
+ * work's own transaction, so a connection that was lost costs nothing more. */
+bool engine_answers(struct db_conn *conn);
 
 /* Tells a waiting caller how it ended. */
 void engine_waiter_done(void *arg, enum rc rc, const struct err *err);

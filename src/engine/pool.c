@@ -39,13 +39,14 @@ struct attempt {
     size_t n;
     struct tx tx;
     struct tx_mark mark;
+    bool elsewhere; /* UNAVAILABLE is something that a work has asked, and not the database */
 };
 
 /* Failures that say nothing about the works: others came first, or the database is away. */
 static bool
-may_pass(enum rc rc)
+may_pass(const struct attempt *a, enum rc rc)
 {
-    return rc == RC_RERUN || rc == RC_UNAVAILABLE;
+    return rc == RC_RERUN || (rc == RC_UNAVAILABLE && !a->elsewhere);
 }
 
 static void
@@ -84,6 +85,7 @@ run_attempt(struct pool_writer *pw, struct attempt *a, struct err *err)
     enum rc rc;
 
     a->mark = (struct tx_mark){0};
+    a->elsewhere = false;
     a->tx = (struct tx){.conn = pw->conn,
                         .pool = pool,
                         .now_ms = clock_wall_ms(),
@@ -93,8 +95,10 @@ run_attempt(struct pool_writer *pw, struct attempt *a, struct err *err)
     rc = db_begin_write(pw->conn, err);
     if (!rc && enters)
         rc = config->enter(&a->tx, a->batch[0]->lane, turn == TURN_SOLE, err);
-    if (!rc)
+    if (!rc) {
         rc = run_works(a, err);
+        a->elsewhere = rc == RC_UNAVAILABLE && engine_answers(pw->conn);
+    }
     if (!rc && enters)
         rc = config->leave(&a->tx, err);
     if (!rc)
@@ -159,7 +163,7 @@ run_until_done(struct pool_writer *pw, struct attempt *a, struct err *err)
             rc = confirm(pw, &a->mark, err);
         if (!rc)
             metric_add(pw->en->config.metrics, METRIC_COMMITS, 1);
-        if (!may_pass(rc) || clock_mono_ms() > until || tries == RERUNS_MAX)
+        if (!may_pass(a, rc) || clock_mono_ms() > until || tries == RERUNS_MAX)
             return rc;
         if (rc == RC_RERUN)
             metric_add(pw->en->config.metrics, METRIC_RERUNS, 1);
@@ -194,9 +198,9 @@ refuse_waiting(struct engine *en, const struct err *err)
 }
 
 static bool
-is_away(enum rc rc)
+is_away(const struct attempt *a, enum rc rc)
 {
-    return rc == RC_UNAVAILABLE || rc == RC_OUTCOME_UNKNOWN;
+    return (rc == RC_UNAVAILABLE && !a->elsewhere) || rc == RC_OUTCOME_UNKNOWN;
 }
 
 static void
@@ -205,7 +209,7 @@ run_batch(struct pool_writer *pw, struct work **batch, size_t n)
     struct attempt a = {.batch = batch, .n = n};
     struct err err = {0};
     enum rc rc = run_until_done(pw, &a, &err);
-    bool away = is_away(rc);
+    bool away = is_away(&a, rc);
 
     if (rc && !away && n > 1) {
         for (size_t i = 0; i < n; i++)
@@ -214,9 +218,9 @@ run_batch(struct pool_writer *pw, struct work **batch, size_t n)
     }
     if (rc && !away && batch[0]->twice) {
         rc = run_until_done(pw, &a, &err);
-        away = is_away(rc);
+        away = is_away(&a, rc);
     }
-    engine_note(pw->en, rc);
+    engine_note(pw->en, away);
     for (size_t i = 0; i < n; i++)
         finish(batch[i], rc, &err);
     metric_add(pw->en->config.metrics, METRIC_WORKS, (int64_t)n);
@@ -234,7 +238,7 @@ probe(struct pool_writer *pw)
     if (!rc)
         rc = db_verify(pw->conn, false, &err);
     db_rollback(pw->conn);
-    engine_note(pw->en, rc);
+    engine_note(pw->en, rc == RC_UNAVAILABLE);
 }
 
 /* With the lock held: until there is work, or it is time to probe. False: to the latter. */
