@@ -302,6 +302,50 @@ test_rerun(void **state)
     assert_int_equal(rows(w), 1);
 }
 
+/* What a work was told by something else than the database concerns no other, and is no outage. */
+static void
+test_elsewhere(void **state)
+{
+    struct world *w = *state;
+
+    gates_close(w);
+    for (size_t i = 0; i < 3; i++) {
+        w->notes[i] = (struct note){.ends = RC_UNAVAILABLE, .fails = i == 1 ? 9 : 0};
+        (void)submit(w, i, (int64_t)i);
+    }
+    gate_open(w);
+    gate_open(w);
+    wait_for(w, 3);
+    assert_int_equal(w->notes[0].rc, RC_OK);
+    assert_int_equal(w->notes[1].rc, RC_UNAVAILABLE);
+    assert_int_equal(atomic_load(&w->notes[1].ran), 2); /* with the others, and alone */
+    assert_int_equal(w->notes[2].rc, RC_OK);
+    assert_int_equal(rows(w), 2);
+}
+
+/* A read that was told so neither. */
+static enum rc
+read_elsewhere(struct tx *tx, void *arg, struct err *err)
+{
+    int64_t n;
+    enum rc rc = count_fn(tx, &n, err);
+
+    atomic_fetch_add((atomic_int *)arg, 1);
+    return rc ? rc : err_set(err, RC_UNAVAILABLE, "on cue");
+}
+
+static void
+test_read_elsewhere(void **state)
+{
+    struct world *w = *state;
+    atomic_int ran = 0;
+    struct err err;
+
+    EXPECT(RC_UNAVAILABLE, engine_read(w->engine, w->pool, read_elsewhere, &ran, &err));
+    assert_int_equal(atomic_load(&ran), 1);
+    assert_false(engine_is_away(w->engine));
+}
+
 /* Those of one lane share a transaction, and one that fails keeps no other from being done. */
 static void
 test_write_all(void **state)
@@ -337,6 +381,8 @@ main(void)
         cmocka_unit_test_setup_teardown(test_end_fails, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_twice, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_rerun, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_elsewhere, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_read_elsewhere, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_write_all, set_up, tear_down),
     };
 
