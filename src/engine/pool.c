@@ -203,6 +203,18 @@ is_away(const struct attempt *a, enum rc rc)
     return (rc == RC_UNAVAILABLE && !a->elsewhere) || rc == RC_OUTCOME_UNKNOWN;
 }
 
+static bool
+answers(struct pool_writer *pw)
+{
+    struct err err;
+    enum rc rc = db_begin_write(pw->conn, &err);
+
+    if (!rc)
+        rc = db_verify(pw->conn, false, &err);
+    db_rollback(pw->conn);
+    return rc != RC_UNAVAILABLE;
+}
+
 static void
 run_batch(struct pool_writer *pw, struct work **batch, size_t n)
 {
@@ -220,7 +232,8 @@ run_batch(struct pool_writer *pw, struct work **batch, size_t n)
         rc = run_until_done(pw, &a, &err);
         away = is_away(&a, rc);
     }
-    engine_note(pw->en, away);
+    /* what waits for a standby in vain is no reason to refuse reads as well */
+    engine_note(pw->en, away && !(rc == RC_OUTCOME_UNKNOWN && answers(pw)));
     for (size_t i = 0; i < n; i++)
         finish(batch[i], rc, &err);
     metric_add(pw->en->config.metrics, METRIC_WORKS, (int64_t)n);
@@ -232,13 +245,7 @@ run_batch(struct pool_writer *pw, struct work **batch, size_t n)
 static void
 probe(struct pool_writer *pw)
 {
-    struct err err;
-    enum rc rc = db_begin_write(pw->conn, &err);
-
-    if (!rc)
-        rc = db_verify(pw->conn, false, &err);
-    db_rollback(pw->conn);
-    engine_note(pw->en, rc == RC_UNAVAILABLE);
+    engine_note(pw->en, !answers(pw));
 }
 
 /* With the lock held: until there is work, or it is time to probe. False: to the latter. */
