@@ -17,7 +17,7 @@ from collections import Counter
 import pytest
 
 from bed import postgres
-from harness import at_once
+from harness import at_once, wait_for
 from ledger import FORM, multipart
 from nodes import BROKEN, Cluster, Spread, audit_total, new_prefix, url_of_pair
 from quick import Quick
@@ -246,14 +246,20 @@ def until_told(nodes, i, key, request):
         time.sleep(0.02)
 
 
+def await_reads(api):
+    wait_for(lambda: api.get("/v1/audit-logs").status_code == 200, PATIENCE)
+
+
 def ask_among(cluster, workspace, kind, happen):
     """All ask until they are told; `happen` is called meanwhile. How often one was refused."""
+    await_reads(workspace.api())
     request, key = kind(workspace, time.monotonic_ns()), workspace.key()
     before = request.effects()
     found = at_once(MANY + 1, lambda i: happen() if i == MANY else
                     until_told(cluster.nodes, i, key, request))[:MANY]
     check_same(kind, [answer for answer, _ in found])
     request.api = cluster.nodes[1].api(key)
+    await_reads(request.api)    # those of that node's own connections, too
     assert request.effects() - before == kind.lines
     return sum(refusals for _, refusals in found)
 
