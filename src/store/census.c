@@ -7,15 +7,15 @@ static const struct sql documents =
 static const struct sql objects =
     SQL("SELECT NULL, storage_path, blob_id, size_bytes, sha256 FROM object"
         " WHERE workspace_id = $1 AND storage_path > $2 ORDER BY storage_path LIMIT $3");
-static const struct sql document_totals =
-    SQL("SELECT count(*), CAST(coalesce(sum(size_bytes), 0) AS BIGINT) FROM document"
-        " WHERE workspace_id = $1");
-static const struct sql object_totals =
-    SQL("SELECT CAST(coalesce(sum(size_bytes), 0) AS BIGINT) FROM object WHERE workspace_id = $1");
-static const struct sql dangling_links =
-    SQL("SELECT id FROM link WHERE workspace_id = $1 AND NOT EXISTS (SELECT 1 FROM document"
-        " WHERE document.workspace_id = link.workspace_id AND document.id = link.document_id)"
-        " ORDER BY id LIMIT $2");
+/* row by row: over ten million of them one statement would take longer than a server lets it */
+static const struct sql document_sizes =
+    SQL_LARGE("SELECT coalesce(size_bytes, 0) FROM document WHERE workspace_id = $1");
+static const struct sql object_sizes =
+    SQL_LARGE("SELECT coalesce(size_bytes, 0) FROM object WHERE workspace_id = $1");
+static const struct sql links =
+    SQL_LARGE("SELECT id, CASE WHEN EXISTS (SELECT 1 FROM document WHERE document.workspace_id ="
+              " link.workspace_id AND document.id = link.document_id) THEN 1 ELSE 0 END"
+              " FROM link WHERE workspace_id = $1 ORDER BY id");
 
 /* By the number of a chain's last line: a LIMIT for each workspace would not go to the shards. */
 static const struct sql newest =
@@ -74,22 +74,31 @@ census_objects(struct tx *tx, int64_t workspace, const char *after, int64_t max,
     return read_page(tx, &objects, values, ret, ret_n, err);
 }
 
+static enum rc
+add_sizes(struct tx *tx, const struct sql *sql, int64_t workspace, int64_t *rows, int64_t *bytes,
+          struct err *err)
+{
+    SCOPED(db_cursor) c = NULL;
+    bool row = true;
+    enum rc rc = db_query(tx->conn, sql, DB_ARGS(db_int(workspace)), &c, err);
+
+    while (!rc && (rc = db_next(c, &row, err)) == RC_OK && row) {
+        *rows += 1;
+        *bytes += db_col_int(c, 0);
+    }
+    return rc;
+}
+
 enum rc
 census_totals(struct tx *tx, int64_t workspace, int64_t *ret_documents, int64_t *ret_bytes,
               struct err *err)
 {
-    SCOPED(db_cursor) d = NULL;
-    SCOPED(db_cursor) o = NULL;
+    int64_t n_objects = 0;
     enum rc rc;
 
-    rc = db_query_one(tx->conn, &document_totals, DB_ARGS(db_int(workspace)), &d, err);
-    if (!rc)
-        rc = db_query_one(tx->conn, &object_totals, DB_ARGS(db_int(workspace)), &o, err);
-    if (rc)
-        return rc;
-    *ret_documents = db_col_int(d, 0);
-    *ret_bytes = db_col_int(d, 1) + db_col_int(o, 0);
-    return RC_OK;
+    *ret_documents = *ret_bytes = 0;
+    rc = add_sizes(tx, &document_sizes, workspace, ret_documents, ret_bytes, err);
+    return rc ? rc : add_sizes(tx, &object_sizes, workspace, &n_objects, ret_bytes, err);
 }
 
 enum rc
@@ -102,9 +111,11 @@ census_dangling_links(struct tx *tx, int64_t workspace, int64_t max, struct id *
     size_t n = 0;
     enum rc rc;
 
-    rc = db_query(tx->conn, &dangling_links, DB_ARGS(db_int(workspace), db_int(max)), &c, err);
-    while (!rc && (rc = db_next(c, &row, err)) == RC_OK && row)
-        (void)db_col_id(c, 0, &list[n++]);
+    rc = db_query(tx->conn, &links, DB_ARGS(db_int(workspace)), &c, err);
+    while (!rc && (int64_t)n < max && (rc = db_next(c, &row, err)) == RC_OK && row) {
+        if (!db_col_int(c, 1))
+            (void)db_col_id(c, 0, &list[n++]);
+    }
     *ret = list;
     *ret_n = n;
     return rc;
