@@ -208,7 +208,8 @@ def places():
         scaled = {"DOSSIER_DATABASE": rows.url, "DOSSIER_BLOBS": store.url, **store.credentials}
         made = [Place("embedded"), Place("scaled", env=scaled), Place("embedded")]
         # what falls due while nobody serves is overdue, and rightly so: here nothing does
-        made[0].server.options += ["--purge-after", "55m"]
+        for place in made:
+            place.server.options += ["--purge-after", "55m"]
         try:
             yield made
         finally:
