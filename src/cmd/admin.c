@@ -15,6 +15,7 @@
 #include "base/buf.h"
 #include "base/js.h"
 #include "base/log.h"
+#include "cmd/engines.h"
 
 #define LINE_MAX_BYTES (16 * 1024 * 1024) /* a list of every key of a large workspace */
 #define CLIENTS 4
@@ -148,6 +149,8 @@ answer(struct client *c, const json_t *request)
     const char **argv = argv_of(pool, request, &n);
     enum rc rc = conf_parse(pool, n, argv, NULL, &conf, &err);
 
+    if (!rc)
+        rc = engines_agree(&conf, env.home->database, env.home->blobs, env.home->dir, &err);
     if (!rc)
         rc = command_call(&env, &conf, &out, &err);
     js_set(line, "exit", json_integer(rc ? command_exit(rc) : env.exit));

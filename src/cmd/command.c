@@ -151,10 +151,9 @@ reach(struct command_env *env, const struct conf *conf, int *ret_exit, json_t **
         rc = admin_ask(conf, env, ret_exit, ret, err);
         if (rc != RC_NOT_FOUND)
             return rc;
-        if (table[conf->command].needs != MAKES_HOME && !home_exists(conf))
-            return err_set(err, RC_NOT_FOUND,
-                           "%s holds no dossier; look at --data, or begin with `dossier serve`",
-                           dir);
+        rc = table[conf->command].needs == MAKES_HOME ? RC_OK : home_exists(conf, err);
+        if (rc)
+            return rc;
         rc = home_open(conf, LOCK_TURN_MS, &env->home, err);
         holder = rc == RC_BUSY ? home_holder(dir) : 0;
         if (holder != ahead)

@@ -46,6 +46,49 @@ engines_remote(const struct conf *conf)
     return !engines_embedded(conf) || is_s3(conf_text(conf, CONF_BLOBS));
 }
 
+/* Host and path of a URL; the whole of what is none. */
+static size_t
+place_of(const char *url, const char **ret)
+{
+    const char *place = strstr(url, "://"), *at;
+    size_t len;
+
+    if (!place) {
+        *ret = url;
+        return strlen(url);
+    }
+    place += 3;
+    len = strcspn(place, "?");
+    at = memrchr(place, '@', strcspn(place, "/?"));
+    if (at) {
+        len -= (size_t)(at + 1 - place);
+        place = at + 1;
+    }
+    *ret = place;
+    return len;
+}
+
+static bool
+agrees(const struct conf *conf, enum conf_option which, const char *other)
+{
+    const char *a, *b;
+    size_t len = place_of(conf_text(conf, which), &a);
+
+    return !conf->values[which].given || (len == place_of(other, &b) && memcmp(a, b, len) == 0);
+}
+
+enum rc
+engines_agree(const struct conf *conf, const char *database, const char *blobs, const char *dir,
+              struct err *err)
+{
+    bool same = agrees(conf, CONF_DATABASE, database);
+
+    if (same && agrees(conf, CONF_BLOBS, blobs))
+        return RC_OK;
+    return err_set(err, RC_INVALID, "the server of %s has another --%s; give its own, or none", dir,
+                   same ? "blobs" : "database");
+}
+
 /* Every value of a URL's query that is an absolute path. */
 static size_t
 files_of(TALLOC_CTX *pool, const char *url, const char **ret, size_t max)

@@ -20,6 +20,13 @@ bool engines_embedded(const struct conf *conf);
 /* Whether this process has to open connections of its own. */
 bool engines_remote(const struct conf *conf);
 
+/*
+ * Whether the options that were given name these engines, of the server of `dir`; users, passwords
+ * and parameters of URLs are not compared. Else INVALID, with a detail fit to be shown.
+ */
+MUST_CHECK enum rc engines_agree(const struct conf *conf, const char *database, const char *blobs,
+                                 const char *dir, struct err *err);
+
 /* The files that the URLs of both name, such as certificates, in `pool`; at most `max`. */
 void engines_files(const struct conf *conf, TALLOC_CTX *pool, const char **ret, size_t max);
 

@@ -20,6 +20,7 @@
 #include "store/importing.h"
 #include "store/schema.h"
 
+#define ELSEWHERE "rows-elsewhere"
 #define BLOB_THREADS 8
 #define BLOB_WAITING 4096
 #define BALLAST_BYTES MIB(16)
@@ -297,6 +298,19 @@ look_at_server(struct home *home, bool *ret_fresh, struct err *err)
     return rc;
 }
 
+/* So that a start here without --database does not make an empty library. */
+static enum rc
+mark(struct home *home, struct err *err)
+{
+    const char *path = home_path(home->pool, home->dir, ELSEWHERE);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+    if (fd < 0)
+        return denied("make", path, err);
+    (void)close(fd);
+    return RC_OK;
+}
+
 static enum rc
 open_database(struct home *home, const struct conf *conf, struct err *err)
 {
@@ -316,6 +330,8 @@ open_database(struct home *home, const struct conf *conf, struct err *err)
         rc = engines_open_database(conf, path, &home->app.db, err);
     if (!rc)
         rc = migrate(home, err);
+    if (!rc && !embedded)
+        rc = mark(home, err);
     return embedded ? name_file(rc, path, err) : rc;
 }
 
@@ -399,16 +415,33 @@ open_rest(struct home *home, const struct conf *conf, struct err *err)
     return rc;
 }
 
-bool
-home_exists(const struct conf *conf)
+/* Nobody has started here yet, or with rows elsewhere; but a key that others have is here. */
+static bool
+is_of_a_node(TALLOC_CTX *pool, const char *dir)
+{
+    return access(home_path(pool, dir, ELSEWHERE), F_OK) == 0 ||
+           (access(home_path(pool, dir, "secret.key"), F_OK) == 0 &&
+            access(home_path(pool, dir, "lock"), F_OK) != 0);
+}
+
+enum rc
+home_exists(const struct conf *conf, struct err *err)
 {
     SCOPED_POOL(pool);
     const char *dir = conf_text(conf, CONF_DATA);
 
     if (!engines_embedded(conf))
-        return true;
+        return RC_OK;
     /* what cannot be looked at may be there: opening it says what is wrong */
-    return access(home_path(pool, dir, "dossier.db"), F_OK) == 0 || errno != ENOENT;
+    if (access(home_path(pool, dir, "dossier.db"), F_OK) == 0 || errno != ENOENT)
+        return RC_OK;
+    if (is_of_a_node(pool, dir))
+        return err_set(err, RC_INVALID,
+                       "%s has a secret.key and no database: say by --database where the rows are; "
+                       "for a new library take an empty directory",
+                       dir);
+    return err_set(err, RC_NOT_FOUND,
+                   "%s holds no dossier; look at --data, or begin with `dossier serve`", dir);
 }
 
 enum rc
@@ -416,13 +449,17 @@ home_open(const struct conf *conf, int64_t wait_ms, struct home **ret, struct er
 {
     TALLOC_CTX *pool = base_pool_new(NULL);
     struct home *home = MEM_NEW(pool, struct home);
-    enum rc rc;
+    enum rc rc =
+        home_exists(conf, err); /* an empty library beside a key of others: nobody's wish */
 
     home->pool = pool;
     home->dir = mem_strdup(pool, conf_text(conf, CONF_DATA));
+    home->database = mem_strdup(pool, conf_text(conf, CONF_DATABASE));
+    home->blobs = mem_strdup(pool, conf_text(conf, CONF_BLOBS));
     home->lock_fd = -1;
     fill_settings(conf, &home->app.settings);
-    rc = home_lock(home->dir, wait_ms, &home->lock_fd, err);
+    if (!rc || rc == RC_NOT_FOUND)
+        rc = home_lock(home->dir, wait_ms, &home->lock_fd, err);
     if (!rc)
         rc = open_database(home, conf, err);
     if (!rc)

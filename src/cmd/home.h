@@ -4,6 +4,8 @@
  *
  *   lock  secret.key  dossier.db  blobs/  admin.sock
  *
+ * Where --database is a server, there is a file `rows-elsewhere` in place of dossier.db.
+ *
  *  I1  Whoever has a home holds the directory's lock: there is one process at a time.
  *  I2  Nothing but the lock file is touched before the lock is held, and the database of a newer
  *      program is not changed at all.
@@ -30,6 +32,8 @@ struct home {
     int64_t newest_ms;            /* when the newest audit line was written; 0: there is none */
     _Atomic bool broken;          /* I3 has begun */
     _Atomic(_Atomic int *) ready; /* set to READY_BROKEN then; NULL: nobody serves */
+    const char *database;         /* --database and --blobs */
+    const char *blobs;
     TALLOC_CTX *pool;
 };
 
@@ -45,8 +49,11 @@ MUST_CHECK enum rc home_open(const struct conf *conf, int64_t wait_ms, struct ho
 /* Who says to hold the lock of the directory, or was the last to: a process id; 0: nobody has. */
 long home_holder(const char *dir);
 
-/* False when it is known without asking a server that there is no database. */
-bool home_exists(const struct conf *conf);
+/*
+ * Whether there may be a database; no server is asked. Errors: NOT_FOUND, INVALID (the directory is
+ * a node's, whose --database is elsewhere), both with a detail fit to be shown.
+ */
+MUST_CHECK enum rc home_exists(const struct conf *conf, struct err *err);
 
 /* Ends what waits, moves the log into the database, gives the directory up. */
 void home_close(struct home **home);

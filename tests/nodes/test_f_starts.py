@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from bed import postgres
-from harness import Server, at_once, data
+from harness import Server, at_once, data, run_binary
 from nodes import Cluster, new_database, new_prefix
 
 KNOWN = "SELECT max(version) FROM schema_version"
@@ -146,3 +146,31 @@ def test_beside_a_newer_program(running, made):
     finally:
         running.sql(f"UPDATE schema_version SET version = {known}, oldest = {known}")
     another.start().api(key).new_document()
+
+
+@pytest.mark.parametrize("rest", [["serve"], ["key", "list", "--workspace", "first"], ["check"]],
+                         ids=lambda rest: rest[0])
+def test_without_its_database(database, store, made, rest):
+    """An empty library of its own would be served to whom the balancer sends there."""
+    first = made(new_database(database), new_prefix(store))
+    first.run("workspace", "create", "first")
+    second = made(first.env["DOSSIER_DATABASE"], {}, first.data_dir / "secret.key")
+    for node in first, second:
+        listen = ["--listen", "127.0.0.1:0"] if rest == ["serve"] else []
+        done = run_binary(*rest, *listen, "--data", node.data_dir, env={})
+        assert done.returncode != 0 and "say by --database" in done.stderr
+        assert not (node.data_dir / "dossier.db").exists()
+
+
+def test_commands_name_the_server_that_they_ask(running):
+    node = running.nodes[0]
+    same = [option for name, option in (("DOSSIER_DATABASE", "--database"),
+                                        ("DOSSIER_BLOBS", "--blobs"))
+            for option in (option, running.env[name])]
+    asked = ["key", "list", "--workspace", running.workspace().id, "--data", node.data_dir]
+    assert run_binary(*asked, env={}).returncode == 0
+    assert run_binary(*asked, *same, env={}).returncode == 0
+    for option, other in ("--database", "postgres://dossier@127.0.0.1/prod"), \
+            ("--database", "sqlite"), ("--blobs", "s3://prod?endpoint=http://127.0.0.1:1"):
+        done = run_binary(*asked, option, other, env={})
+        assert done.returncode == 2 and f"has another {option}" in done.stderr
