@@ -12,6 +12,7 @@
 #include "store/usage.h"
 
 #define PAGE 256
+#define LATE_GROWTH 8
 #define CHUNK 262144
 #define GRACE_MS 60000 /* for uploads and erasures under way */
 
@@ -324,6 +325,7 @@ check_blobs(struct check *ck, struct err *err)
 
 struct late {
     int64_t due_ms;
+    int64_t max;
     struct purge *list;
     size_t n;
     bool *stands;
@@ -334,7 +336,7 @@ read_late(struct tx *tx, void *arg, struct err *err)
 {
     struct late *l = arg;
 
-    return purge_due(tx, l->due_ms, INT64_MAX, PAGE, &l->list, &l->n, err);
+    return purge_due(tx, l->due_ms, INT64_MAX, l->max, &l->list, &l->n, err);
 }
 
 static enum rc
@@ -363,28 +365,53 @@ erase_late(struct check *ck, int64_t due_ms, struct err *err)
     return rc == RC_COMMIT_UNKNOWN ? rc : RC_OK; /* what stays is in the report */
 }
 
+/* An entry whose bytes are gone already, or were left behind by an import, is no fault. */
+static enum rc
+check_late(struct check *ck, const struct purge *p, struct err *err)
+{
+    struct blob_key key = {.workspace = p->workspace, .id = p->blob_id};
+    char due[CLOCK_TEXT_LEN];
+    int64_t size;
+    json_t *what;
+    enum rc rc = blob_stat(ck->app->blobs, &key, &size, err);
+
+    if (rc)
+        return rc == RC_NOT_FOUND ? RC_OK : rc;
+    what = describe_blob(ck, &key, p->size_bytes);
+    clock_format(p->due_ms, due);
+    BUG_ON(json_object_set_new(what, "due_at", json_string(due)));
+    report(ck, OVERDUE, what);
+    return RC_OK;
+}
+
+static enum rc
+read_and_check_late(struct check *ck, TALLOC_CTX *pool, struct late *l, struct err *err)
+{
+    size_t known = l->n;
+    enum rc rc = engine_read(ck->app->engine, pool, read_late, l, err);
+
+    if (rc || l->n <= known)
+        return rc;
+    l->stands = MEM_ARRAY(pool, bool, l->n);
+    rc = engine_read(ck->app->engine, pool, look_again, l, err);
+    for (size_t i = known; i < l->n && !rc; i++) {
+        if (l->stands[i])
+            rc = check_late(ck, &l->list[i], err);
+    }
+    return rc;
+}
+
 static enum rc
 check_overdue(struct check *ck, struct err *err)
 {
     SCOPED_POOL(pool);
-    struct late l = {.due_ms = ck->now_ms - GRACE_MS};
-    enum rc rc = engine_read(ck->app->engine, pool, read_late, &l, err);
+    struct late l = {.due_ms = ck->now_ms - GRACE_MS, .max = PAGE};
+    enum rc rc = read_and_check_late(ck, pool, &l, err);
 
-    if (rc || l.n == 0)
-        return rc;
-    l.stands = MEM_ARRAY(pool, bool, l.n);
-    rc = engine_read(ck->app->engine, pool, look_again, &l, err);
-    for (size_t i = 0; i < l.n && !rc; i++) {
-        struct blob_key key = {.workspace = l.list[i].workspace, .id = l.list[i].blob_id};
-        char due[CLOCK_TEXT_LEN];
-        json_t *what;
-
-        if (!l.stands[i])
-            continue;
-        what = describe_blob(ck, &key, l.list[i].size_bytes);
-        clock_format(l.list[i].due_ms, due);
-        BUG_ON(json_object_set_new(what, "due_at", json_string(due)));
-        report(ck, OVERDUE, what);
+    /* as long as all of them are without bytes, there may be one with bytes behind them */
+    while (!rc && (int64_t)l.n == l.max && ck->found[OVERDUE] == 0) {
+        l.max *= LATE_GROWTH;
+        rc = read_and_check_late(ck, pool, &l, err);
     }
     if (!rc && ck->repair && ck->found[OVERDUE] > 0)
         rc = erase_late(ck, l.due_ms, err);

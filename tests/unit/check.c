@@ -169,6 +169,28 @@ repair_mends_what_it_may(void **state)
     assert_int_equal(count_of(after, "orphans"), 0);
 }
 
+/* What an import has left behind, and more of it than is looked at at once. */
+static void
+erasures_without_bytes_are_no_fault(void **state)
+{
+    struct world *w = *state;
+    json_auto_t *found = NULL;
+    json_auto_t *late = NULL;
+    struct blob_info info;
+    struct id absent, there;
+
+    for (int i = 0; i < 600; i++) {
+        absent = id_new();
+        schedule(w, &absent, NOW - 2 * HOUR_MS);
+    }
+    found = check(w, false);
+    assert_true(is_ok(found));
+    there = put_blob(w, "late", &info);
+    schedule(w, &there, NOW - HOUR_MS);
+    late = check(w, false);
+    assert_int_equal(count_of(late, "overdue"), 1);
+}
+
 int
 main(void)
 {
@@ -177,6 +199,7 @@ main(void)
         CASE(check_finds_bytes_that_are_not_as_said),
         CASE(check_finds_what_the_rows_get_wrong),
         CASE(repair_mends_what_it_may),
+        CASE(erasures_without_bytes_are_no_fault),
     };
 
     return cmocka_run_group_tests_name("check", cases, NULL, NULL);
