@@ -49,6 +49,7 @@ def test_standby_away(store):
         assert told[503] > 0 and not told[201] + told[204], told
 
 
+@pytest.mark.timeout(180)
 def test_repeated_while_standby_is_away(store):
     """What a repetition is told acknowledges as well, and so does a conflict of Docs objects."""
     with postgres.Pair(durable=False) as pair, \

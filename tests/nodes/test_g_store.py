@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A store that is away is no reason to take a node out of service: what needs no bytes goes on."""
+import pytest
+
 from bed.tcp_proxy import TcpProxy
 from harness import data
 from nodes import Cluster, new_database, new_prefix
@@ -7,6 +9,7 @@ from nodes import Cluster, new_database, new_prefix
 TRIES = 5
 
 
+@pytest.mark.timeout(180)
 def test_ready_without_the_store(database, store):
     with TcpProxy(store.number) as proxy, \
             Cluster(new_database(database),
