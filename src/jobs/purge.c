@@ -86,7 +86,7 @@ forget_all(struct app *app, TALLOC_CTX *pool, const struct purge **list, size_t 
     size_t used = 0;
     enum rc rc;
 
-    qsort(list, n, sizeof(*list), by_workspace);
+    qsort(list, n, sizeof(const struct purge *), by_workspace);
     for (size_t i = 0; i < n; i++) {
         struct erased *last = used ? &parts[used - 1] : NULL;
 

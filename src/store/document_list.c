@@ -199,7 +199,7 @@ part(struct query *q, TALLOC_CTX *pool, const struct document_filter *f, const c
                       "SELECT * FROM (SELECT " DOCUMENT_COLUMNS " FROM document d%s%s AND %s%s"
                       " LIMIT %lld) p",
                       way, q->text.bytes, condition, order(pool, f, false),
-                      (long long)(f->limit + f->offset));
+                      (long long)f->limit + (long long)f->offset);
 }
 
 /*
