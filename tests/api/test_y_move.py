@@ -121,6 +121,10 @@ def assert_same(one, other):
 
 def assert_whole(where, library):
     assert where.run("check")["ok"] is True
+    assert_trails(where, library)
+
+
+def assert_trails(where, library):
     found = where.run("audit", "verify")
     assert found["ok"] is True and len(found["workspaces"]) == 3
     for workspace, heads in library.heads.items():
