@@ -415,15 +415,6 @@ open_rest(struct home *home, const struct conf *conf, struct err *err)
     return rc;
 }
 
-/* Nobody has started here yet, or with rows elsewhere; but a key that others have is here. */
-static bool
-is_of_a_node(TALLOC_CTX *pool, const char *dir)
-{
-    return access(home_path(pool, dir, ELSEWHERE), F_OK) == 0 ||
-           (access(home_path(pool, dir, "secret.key"), F_OK) == 0 &&
-            access(home_path(pool, dir, "lock"), F_OK) != 0);
-}
-
 enum rc
 home_exists(const struct conf *conf, struct err *err)
 {
@@ -435,10 +426,10 @@ home_exists(const struct conf *conf, struct err *err)
     /* what cannot be looked at may be there: opening it says what is wrong */
     if (access(home_path(pool, dir, "dossier.db"), F_OK) == 0 || errno != ENOENT)
         return RC_OK;
-    if (is_of_a_node(pool, dir))
+    if (access(home_path(pool, dir, ELSEWHERE), F_OK) == 0)
         return err_set(err, RC_INVALID,
-                       "%s has a secret.key and no database: say by --database where the rows are; "
-                       "for a new library take an empty directory",
+                       "%s is the directory of a node whose rows are elsewhere: say by --database "
+                       "where; for a new library take an empty directory",
                        dir);
     return err_set(err, RC_NOT_FOUND,
                    "%s holds no dossier; look at --data, or begin with `dossier serve`", dir);
@@ -449,8 +440,7 @@ home_open(const struct conf *conf, int64_t wait_ms, struct home **ret, struct er
 {
     TALLOC_CTX *pool = base_pool_new(NULL);
     struct home *home = MEM_NEW(pool, struct home);
-    enum rc rc =
-        home_exists(conf, err); /* an empty library beside a key of others: nobody's wish */
+    enum rc rc = home_exists(conf, err); /* also for whoever makes one: it may be a node's */
 
     home->pool = pool;
     home->dir = mem_strdup(pool, conf_text(conf, CONF_DATA));

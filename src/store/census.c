@@ -13,8 +13,8 @@ static const struct sql document_sizes =
 static const struct sql object_sizes =
     SQL_LARGE("SELECT coalesce(size_bytes, 0) FROM object WHERE workspace_id = $1");
 static const struct sql links =
-    SQL_LARGE("SELECT id, CASE WHEN EXISTS (SELECT 1 FROM document WHERE document.workspace_id ="
-              " link.workspace_id AND document.id = link.document_id) THEN 1 ELSE 0 END"
+    SQL_LARGE("SELECT id, CASE WHEN EXISTS (SELECT 1 FROM document WHERE document.workspace_id = $1"
+              " AND document.id = link.document_id) THEN 1 ELSE 0 END"
               " FROM link WHERE workspace_id = $1 ORDER BY id");
 
 /* By the number of a chain's last line: a LIMIT for each workspace would not go to the shards. */
