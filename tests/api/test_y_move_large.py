@@ -209,7 +209,7 @@ def places():
         made = [Place("embedded"), Place("scaled", env=scaled), Place("embedded")]
         # what falls due while nobody serves is overdue, and rightly so: here nothing does
         for place in made:
-            place.server.options += ["--purge-after", "55m"]
+            place.server.options += ["--purge-after", "55m", "--url-life", "1h"]
         try:
             yield made
         finally:
