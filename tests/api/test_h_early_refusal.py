@@ -83,12 +83,13 @@ for _ in $(seq "$4"); do
 done
 """
 
+NODE_PROGRAM = ["node", "--dns-result-order=ipv4first"]    # 18 would ask localhost at ::1 only
 CLIENTS = {
     "curl": ["sh", "-c", CURL, "sh"],
     "requests": [sys.executable, "-c", REQUESTS],
     "http.client": [sys.executable, "-c", HTTP_CLIENT],
-    "node-fetch": ["node", "-e", NODE.replace("HOW", "byFetch")],
-    "node-http": ["node", "-e", NODE.replace("HOW", "byHttp")],
+    "node-fetch": [*NODE_PROGRAM, "-e", NODE.replace("HOW", "byFetch")],
+    "node-http": [*NODE_PROGRAM, "-e", NODE.replace("HOW", "byHttp")],
 }
 
 
