@@ -14,7 +14,7 @@ from harness import at_once, data, refused
 from nodes import audit_total
 
 KEYS = 3
-LONG_KEYS = int(os.environ.get("DOSSIER_NODE_ROUNDS", "50"))
+LONG_KEYS = int(os.environ.get("DOSSIER_NODE_ROUNDS", "20"))
 
 
 def test_each_sees_what_the_others_did(cluster):

@@ -24,7 +24,7 @@ from quick import Quick
 
 MANY = 64
 ROUNDS, DEATHS = 2, 1
-LONG_ROUNDS = int(os.environ.get("DOSSIER_NODE_ROUNDS", "50"))
+LONG_ROUNDS = int(os.environ.get("DOSSIER_NODE_ROUNDS", "20"))
 FAILOVERS = int(os.environ.get("DOSSIER_SAME_KEY_FAILOVERS", "14"))
 PATIENCE = 60   # seconds until each must have been told something else than 503
 

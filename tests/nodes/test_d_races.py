@@ -18,7 +18,7 @@ from nodes import Spread, audit_total
 pytestmark = pytest.mark.concurrent
 
 MANY = 24
-LONG_ROUNDS = int(os.environ.get("DOSSIER_NODE_ROUNDS", "50"))
+LONG_ROUNDS = int(os.environ.get("DOSSIER_NODE_ROUNDS", "20"))
 RECORD = {"name": "n", "mime_type": "a/b"}
 DEAL = {"entity_type": "deal"}
 
