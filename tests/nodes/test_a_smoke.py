@@ -2,7 +2,7 @@
 """
 Three nodes are one service: all see what one did, and a key that ends, ends everywhere.
 
-DOSSIER_NODE_ROUNDS  keys revoked in the long run (50)
+DOSSIER_NODE_ROUNDS  keys revoked in the long run (20)
 """
 import os
 import signal

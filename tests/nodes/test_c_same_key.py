@@ -4,7 +4,7 @@ Equal requests with one idempotency key on three nodes at once, again on another
 one dies in the middle, and while a node dies or the primary is replaced: one effect, and the same
 answer to all.
 
-DOSSIER_NODE_ROUNDS  rounds of each long run (50)
+DOSSIER_NODE_ROUNDS  rounds of each long run (20)
 DOSSIER_SAME_KEY_FAILOVERS  rounds with a new primary (14), which take seconds
 """
 import itertools

@@ -3,7 +3,7 @@
 Many on three nodes who want what only one can have, or what excludes each other. After each race
 the rows, totals and audit trail agree.
 
-DOSSIER_NODE_ROUNDS  rounds of each long run (50)
+DOSSIER_NODE_ROUNDS  rounds of each long run (20)
 """
 import os
 import random
