@@ -78,9 +78,10 @@ def run(command, variables):
 
 
 def wait_for_interrupt(variables):
+    for number in signal.SIGINT, signal.SIGTERM:
+        signal.signal(number, signal.default_int_handler)
     for name, value in variables.items():
         print(f"export {name}={shlex.quote(value)}", flush=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         threading.Event().wait()
     except KeyboardInterrupt:

@@ -293,8 +293,10 @@ def _cmdlines(pid):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_run_without_a_command(number):
-    """Also when it is killed: the guard ends the servers then."""
-    with bed("pg", "redis", "--") as process:
+    """Also when it is killed: the guard ends the servers then. And when it was started in the
+    background of a script, where SIGINT is ignored at first."""
+    with bed("pg", "redis", "--",
+             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)) as process:
         lines = [process.stdout.readline() for _ in range(2)]
         pids = guard.family(process.pid)[1:]
         ports = [int(re.search(r":(\d+)(/|$)", line.strip())[1]) for line in lines]
