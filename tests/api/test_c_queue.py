@@ -46,7 +46,8 @@ def test_commands_wait_while_others_have_their_turn(alone):
 
         hold(7)
         assert "in use by another dossier (pid 7)" in run_binary(*argv[1:]).stderr
-        command = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        command = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                   env={**os.environ, **alone.place.env})
         for pid in range(1, 8):
             hold(pid)
             time.sleep(1)
