@@ -213,7 +213,7 @@ class Subject:
         assert found in effects(op, wanted), (where, found, wanted)
         # what cannot be removed because the process ends is left to the sweep
         if first is not None and first.status_code == 507 and self.restarts.total() == ends:
-            wait_for(lambda: self.blobs() - files <= wanted["files"])
+            wait_for(lambda: self.blobs() - files <= wanted["files"], seconds=60)
         return bool(seen.spoilt)
 
     def read(self, op, make, arm, allowed=(FAIL_STOP,)):
