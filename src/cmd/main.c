@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <malloc.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -42,6 +43,17 @@ raise_descriptor_limit(void)
         limit.rlim_cur = limit.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &limit); /* with fewer we still run */
     }
+}
+
+/*
+ * Large buffers (parts on their way to a bucket, windows from it) go back to the system when they
+ * are freed. The C library by itself stops doing that after the first of them: it then keeps them
+ * in its arenas, between what still lives, and the process stays as large as it ever was and more.
+ */
+static void
+give_large_buffers_back(void)
+{
+    (void)mallopt(M_MMAP_THRESHOLD, KIB(256));
 }
 
 static bool
@@ -103,6 +115,7 @@ main(int argc, char **argv)
     (void)signal(SIGPIPE, SIG_IGN);
     (void)umask(077);
     raise_descriptor_limit();
+    give_large_buffers_back();
     if (argc == 1) {
         (void)fputs(conf_usage(pool), stderr);
         return 2;
