@@ -168,13 +168,13 @@ api_document_create(struct request *rq, struct tx *tx, struct reply *rp, struct 
 }
 
 static enum rc
-set_links(struct tx *tx, const struct document *d, struct db_cursor *asked, json_t *j,
-          struct err *err)
+set_links(struct tx *tx, int64_t workspace, const struct document *d, struct db_cursor *asked,
+          json_t *j, struct err *err)
 {
     json_t *list = json_array();
     struct link *links;
     size_t n = 0;
-    enum rc rc = link_answer(tx, &d->id, asked, &links, &n, err);
+    enum rc rc = link_answer_shown(tx, workspace, &d->id, asked, &links, &n, err);
 
     for (size_t i = 0; i < n; i++) {
         json_t *item = json_object();
@@ -273,14 +273,14 @@ api_document_get(struct request *rq, struct tx *tx, struct reply *rp, struct err
     if (!rc)
         rc = document_ask(tx, ws, &id, DOCUMENT_FREE, &record, err);
     if (!rc)
-        rc = link_ask_of_document(tx, ws, &id, LINKS_SHOWN_MAX, 0, &links, err);
+        rc = link_ask_shown(tx, ws, &id, &links, err);
     if (!rc)
         rc = document_answer(tx, record, &d, err);
     if (rc)
         return rc;
     j = api_document_json(rq, &d);
     reply_data(rp, 200, j);
-    rc = set_links(tx, &d, links, j, err);
+    rc = set_links(tx, ws, &d, links, j, err);
     if (!rc && value_number(&q->download, 1))
         rc = set_download(rq, &d, j, err);
     return rc;

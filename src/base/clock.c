@@ -127,6 +127,14 @@ clock_next_day_ms(int64_t ms)
     return (ms / DAY_MS + 1) * DAY_MS;
 }
 
+/* Not snprintf(): every answer has some of these. */
+static void
+put_digits(char *at, size_t width, int number)
+{
+    for (char *p = at + width; p > at; number /= 10)
+        *--p = (char)('0' + number % 10);
+}
+
 void
 clock_format(int64_t ms, char out[CLOCK_TEXT_LEN])
 {
@@ -137,11 +145,13 @@ clock_format(int64_t ms, char out[CLOCK_TEXT_LEN])
         (void)snprintf(out, CLOCK_TEXT_LEN, "9999-12-31T23:59:59Z");
         return;
     }
-    /* the remainders are what the compiler needs to see that it fits */
-    (void)snprintf(out, CLOCK_TEXT_LEN, "%04u-%02u-%02uT%02u:%02u:%02uZ",
-                   (unsigned)(tm.tm_year + 1900) % 10000, (unsigned)(tm.tm_mon + 1) % 100,
-                   (unsigned)tm.tm_mday % 100, (unsigned)tm.tm_hour % 100,
-                   (unsigned)tm.tm_min % 100, (unsigned)tm.tm_sec % 100);
+    memcpy(out, "0000-00-00T00:00:00Z", CLOCK_TEXT_LEN);
+    put_digits(out, 4, tm.tm_year + 1900);
+    put_digits(out + 5, 2, tm.tm_mon + 1);
+    put_digits(out + 8, 2, tm.tm_mday);
+    put_digits(out + 11, 2, tm.tm_hour);
+    put_digits(out + 14, 2, tm.tm_min);
+    put_digits(out + 17, 2, tm.tm_sec);
 }
 
 /* Reads exactly `n` digits at *p into *v and moves on. */

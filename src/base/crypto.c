@@ -3,7 +3,7 @@
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/sha.h>
+#include <pthread.h>
 
 #include "base/rand.h"
 #include "base/text.h"
@@ -16,13 +16,56 @@ struct sha256 {
     EVP_MD_CTX *ctx;
 };
 
+/*
+ * What a hash by OpenSSL 3 costs above the hash itself is looking its implementation up and making
+ * a context, several times over: so the one is done once, the other once a thread.
+ */
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static const EVP_MD *implementation;
+static pthread_key_t context_key;
+
+static void
+free_context(void *ctx)
+{
+    EVP_MD_CTX_free(ctx);
+}
+
+static void
+find_implementation(void)
+{
+    implementation = EVP_MD_fetch(NULL, "SHA256", NULL);
+    BUG_ON(!implementation || pthread_key_create(&context_key, free_context));
+}
+
+static const EVP_MD *
+sha256_implementation(void)
+{
+    BUG_ON(pthread_once(&once, find_implementation));
+    return implementation;
+}
+
+/* The thread's own, for hashes that begin and end in one call. */
+static EVP_MD_CTX *
+thread_context(void)
+{
+    const EVP_MD *md = sha256_implementation();
+    EVP_MD_CTX *ctx = pthread_getspecific(context_key);
+
+    if (!ctx) {
+        ctx = EVP_MD_CTX_new();
+        BUG_ON(!ctx || pthread_setspecific(context_key, ctx));
+    }
+    BUG_ON(EVP_DigestInit_ex(ctx, md, NULL) != 1);
+    return ctx;
+}
+
 struct sha256 *
 sha256_new(void)
 {
     struct sha256 *s = MEM_NEW(NULL, struct sha256);
 
     s->ctx = EVP_MD_CTX_new();
-    BUG_ON(!s->ctx || EVP_DigestInit_ex(s->ctx, EVP_sha256(), NULL) != 1);
+    BUG_ON(!s->ctx || EVP_DigestInit_ex(s->ctx, sha256_implementation(), NULL) != 1);
     return s;
 }
 
@@ -62,39 +105,44 @@ sha256_known(const uint8_t hash[SHA256_LEN])
 void
 crypto_sha256(const void *bytes, size_t len, uint8_t out[SHA256_LEN])
 {
-    BUG_ON(!SHA256(bytes, len, out));
+    EVP_MD_CTX *ctx = thread_context();
+
+    BUG_ON(EVP_DigestUpdate(ctx, bytes, len) != 1 || EVP_DigestFinal_ex(ctx, out, NULL) != 1);
+}
+
+/* One block of `pad` over the key, then what may come: RFC 2104 says it twice. */
+static void
+keyed_hash(const uint8_t block[HMAC_BLOCK], uint8_t pad, const void *bytes, size_t len,
+           uint8_t out[SHA256_LEN])
+{
+    EVP_MD_CTX *ctx = thread_context();
+    uint8_t padded[HMAC_BLOCK];
+
+    for (int i = 0; i < HMAC_BLOCK; i++)
+        padded[i] = block[i] ^ pad;
+    BUG_ON(EVP_DigestUpdate(ctx, padded, sizeof(padded)) != 1);
+    BUG_ON(EVP_DigestUpdate(ctx, bytes, len) != 1 || EVP_DigestFinal_ex(ctx, out, NULL) != 1);
+    explicit_bzero(padded, sizeof(padded));
 }
 
 /*
- * The plain construction of RFC 2104 over the one-shot hash: OpenSSL 3's EVP_MAC spends several
- * times the hash on fetching and contexts, and this runs once a request.
+ * The plain construction of RFC 2104 over the hash: OpenSSL 3's EVP_MAC spends several times the
+ * hash on fetching and contexts, and this runs once a request.
  */
 void
 crypto_hmac_with(const void *key, size_t key_len, const void *bytes, size_t len,
                  uint8_t out[SHA256_LEN])
 {
-    uint8_t block[HMAC_BLOCK] = {0};
-    uint8_t stack[HMAC_BLOCK + 512], outer[HMAC_BLOCK + SHA256_LEN], *inner = stack;
+    uint8_t block[HMAC_BLOCK] = {0}, inner[SHA256_LEN];
 
-    if (len > 512)
-        inner = mem_zalloc(NULL, HMAC_BLOCK + len);
     if (key_len > HMAC_BLOCK)
         crypto_sha256(key, key_len, block);
     else
         memcpy(block, key, key_len);
-    for (int i = 0; i < HMAC_BLOCK; i++) {
-        inner[i] = block[i] ^ 0x36;
-        outer[i] = block[i] ^ 0x5c;
-    }
-    if (len)
-        memcpy(inner + HMAC_BLOCK, bytes, len);
-    crypto_sha256(inner, HMAC_BLOCK + len, outer + HMAC_BLOCK);
-    crypto_sha256(outer, sizeof(outer), out);
+    keyed_hash(block, 0x36, bytes, len, inner);
+    keyed_hash(block, 0x5c, inner, sizeof(inner), out);
     explicit_bzero(block, sizeof(block));
-    explicit_bzero(inner, HMAC_BLOCK);
-    explicit_bzero(outer, sizeof(outer));
-    if (inner != stack)
-        (void)talloc_free(inner);
+    explicit_bzero(inner, sizeof(inner));
 }
 
 void
@@ -303,13 +351,19 @@ crypto_unbase64url(TALLOC_CTX *pool, const char *text, uint8_t **ret, size_t *re
 uint32_t
 crypto_crc32(const void *bytes, size_t len)
 {
+    /* what four bits that leave do to the rest */
+    static const uint32_t by_digit[16] = {
+        0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4,
+        0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
+        0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c,
+    };
     const uint8_t *p = bytes;
     uint32_t crc = 0xffffffffu;
 
     for (size_t i = 0; i < len; i++) {
         crc ^= p[i];
-        for (int bit = 0; bit < 8; bit++)
-            crc = crc >> 1 ^ (0xedb88320u & (0u - (crc & 1u)));
+        crc = crc >> 4 ^ by_digit[crc & 15];
+        crc = crc >> 4 ^ by_digit[crc & 15];
     }
     return ~crc;
 }

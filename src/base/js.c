@@ -67,22 +67,6 @@ js_read(const char *text, size_t len, json_t **ret, struct err *err)
     return RC_OK;
 }
 
-char *
-js_write(TALLOC_CTX *pool, const json_t *value, size_t *ret_len)
-{
-    char small[2048], *text;
-    size_t len = json_dumpb(value, small, sizeof(small), JSON_COMPACT | JSON_ENCODE_ANY);
-
-    if (len <= sizeof(small)) {
-        text = mem_strndup(pool, small, len);
-    } else {
-        text = mem_zalloc(pool, len + 1);
-        (void)json_dumpb(value, text, len, JSON_COMPACT | JSON_ENCODE_ANY);
-    }
-    *ret_len = len;
-    return text;
-}
-
 json_t *
 js_text(const char *text)
 {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "http/route.h"
 
+#include <pthread.h>
+
 #include "base/text.h"
 
 /* The gateway path of the records vendor's samples is an alias of the root. */
@@ -102,11 +104,23 @@ decode_args(TALLOC_CTX *pool, const struct span *args, size_t n, struct route_ma
     }
 }
 
-/* A name in the pattern loses to the same segment spelled out: /documents/upload-url, not {id}. */
-static size_t
-literal_length(const char *pattern)
+/*
+ * How long each route's path is up to its first name. A name loses to the same segment spelled out:
+ * /documents/upload-url, not {id}.
+ */
+static size_t *literals; /* as long as the process */
+static pthread_once_t measured = PTHREAD_ONCE_INIT;
+
+static void
+measure_literals(void)
 {
-    return strcspn(pattern, "{");
+    size_t n = 0;
+
+    while (routes[n].op)
+        n++;
+    literals = MEM_ARRAY(NULL, size_t, n + 1);
+    for (size_t i = 0; i < n; i++)
+        literals[i] = strcspn(routes[i].path, "{");
 }
 
 void
@@ -122,12 +136,13 @@ route_find(TALLOC_CTX *pool, enum http_method method, const char *path, size_t l
         path += strlen(ALIAS);
     if (method == HTTP_HEAD)
         method = HTTP_GET;
+    BUG_ON(pthread_once(&measured, measure_literals));
     for (const struct route *r = routes; r->op; r++) {
-        size_t literal;
+        size_t literal = literals[r - routes];
 
-        if (!fits(r->path, path, end, args, &n))
+        if ((size_t)(end - path) < literal || memcmp(path, r->path, literal) != 0 ||
+            !fits(r->path, path, end, args, &n))
             continue;
-        literal = literal_length(r->path);
         if (literal < best_literal)
             continue;
         if (literal > best_literal) {

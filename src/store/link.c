@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/link.h"
 
+#include <stdlib.h>
+
 #include "store/document_row.h"
 
 static const struct sql insert =
@@ -9,9 +11,12 @@ static const struct sql insert =
 static const struct sql by_triple =
     SQL("SELECT id, role FROM link WHERE workspace_id = $1 AND document_id = $2"
         " AND entity_type = $3 AND entity_id = $4");
-static const struct sql of_document =
-    SQL("SELECT id, entity_type, entity_id, role FROM link"
-        " WHERE workspace_id = $1 AND document_id = $2 ORDER BY id LIMIT $3 OFFSET $4");
+#define OF_DOCUMENT                                                                                \
+    "SELECT id, entity_type, entity_id, role FROM link"                                            \
+    " WHERE workspace_id = $1 AND document_id = $2"
+static const struct sql of_document = SQL(OF_DOCUMENT " ORDER BY id LIMIT $3 OFFSET $4");
+/* In no order: SQLite makes a table to sort into even when there is nothing to sort. */
+static const struct sql some_of_document = SQL(OF_DOCUMENT " LIMIT $3");
 static const struct sql delete_one =
     SQL("DELETE FROM link WHERE workspace_id = $1 AND document_id = $2 AND id = $3");
 static const struct sql delete_entity =
@@ -56,34 +61,25 @@ link_ensure(struct tx *tx, int64_t workspace, struct link *l, struct db_cursor *
     return RC_OK;
 }
 
-enum rc
-link_ask_of_document(struct tx *tx, int64_t workspace, const struct id *document_id, int64_t limit,
-                     int64_t offset, struct db_cursor **ret, struct err *err)
-{
-    return db_query(tx->conn, &of_document,
-                    DB_ARGS(db_int(workspace), db_id(document_id), db_int(limit), db_int(offset)),
-                    ret, err);
-}
-
-enum rc
-link_answer(struct tx *tx, const struct id *document_id, struct db_cursor *asked, struct link **ret,
-            size_t *ret_n, struct err *err)
+static enum rc
+read_links(struct tx *tx, const struct id *document_id, struct db_cursor *c, struct link **ret,
+           size_t *ret_n, struct err *err)
 {
     struct link *links = NULL;
     bool row = true;
     size_t n = 0;
     enum rc rc = RC_OK;
 
-    while (!rc && (rc = db_next(asked, &row, err)) == RC_OK && row) {
+    while (!rc && (rc = db_next(c, &row, err)) == RC_OK && row) {
         /* room doubles: 1, 2, 4 … */
         if ((n & (n - 1)) == 0)
             links = talloc_realloc(tx->pool, links, struct link, (unsigned)(n ? n * 2 : 1));
         BUG_ON(!links);
-        (void)db_col_id(asked, 0, &links[n].id);
+        (void)db_col_id(c, 0, &links[n].id);
         links[n].document_id = *document_id;
-        links[n].entity_type = (enum entity_type)db_col_int(asked, 1);
-        links[n].entity_id = db_col_strdup(asked, 2, tx->pool);
-        links[n].role = db_col_strdup(asked, 3, tx->pool);
+        links[n].entity_type = (enum entity_type)db_col_int(c, 1);
+        links[n].entity_id = db_col_strdup(c, 2, tx->pool);
+        links[n].role = db_col_strdup(c, 3, tx->pool);
         n++;
     }
     *ret = links;
@@ -96,9 +92,39 @@ link_of_document(struct tx *tx, int64_t workspace, const struct id *document_id,
                  int64_t offset, struct link **ret, size_t *ret_n, struct err *err)
 {
     SCOPED(db_cursor) c = NULL;
-    enum rc rc = link_ask_of_document(tx, workspace, document_id, limit, offset, &c, err);
+    enum rc rc = db_query(
+        tx->conn, &of_document,
+        DB_ARGS(db_int(workspace), db_id(document_id), db_int(limit), db_int(offset)), &c, err);
 
-    return rc ? rc : link_answer(tx, document_id, c, ret, ret_n, err);
+    return rc ? rc : read_links(tx, document_id, c, ret, ret_n, err);
+}
+
+enum rc
+link_ask_shown(struct tx *tx, int64_t workspace, const struct id *document_id,
+               struct db_cursor **ret, struct err *err)
+{
+    return db_query(tx->conn, &some_of_document,
+                    DB_ARGS(db_int(workspace), db_id(document_id), db_int(LINKS_SHOWN_MAX + 1)),
+                    ret, err);
+}
+
+static int
+by_id(const void *a, const void *b)
+{
+    return memcmp(&((const struct link *)a)->id, &((const struct link *)b)->id, sizeof(struct id));
+}
+
+enum rc
+link_answer_shown(struct tx *tx, int64_t workspace, const struct id *document_id,
+                  struct db_cursor *asked, struct link **ret, size_t *ret_n, struct err *err)
+{
+    enum rc rc = read_links(tx, document_id, asked, ret, ret_n, err);
+
+    if (!rc && *ret_n > LINKS_SHOWN_MAX) /* which are the first, only the database can say */
+        return link_of_document(tx, workspace, document_id, LINKS_SHOWN_MAX, 0, ret, ret_n, err);
+    if (!rc && *ret_n > 1)
+        qsort(*ret, *ret_n, sizeof(**ret), by_id);
+    return rc;
 }
 
 enum rc

@@ -36,12 +36,15 @@ MUST_CHECK enum rc link_of_document(struct tx *tx, int64_t workspace, const stru
                                     int64_t limit, int64_t offset, struct link **ret, size_t *ret_n,
                                     struct err *err);
 
-/* The same in two steps, between which other questions can be asked. */
-MUST_CHECK enum rc link_ask_of_document(struct tx *tx, int64_t workspace,
-                                        const struct id *document_id, int64_t limit, int64_t offset,
-                                        struct db_cursor **ret, struct err *err);
-MUST_CHECK enum rc link_answer(struct tx *tx, const struct id *document_id, struct db_cursor *asked,
-                               struct link **ret, size_t *ret_n, struct err *err);
+/*
+ * The first LINKS_SHOWN_MAX in two steps, between which other questions can be asked:
+ * link_ask_shown() gives the cursor that link_answer_shown() takes.
+ */
+MUST_CHECK enum rc link_ask_shown(struct tx *tx, int64_t workspace, const struct id *document_id,
+                                  struct db_cursor **ret, struct err *err);
+MUST_CHECK enum rc link_answer_shown(struct tx *tx, int64_t workspace, const struct id *document_id,
+                                     struct db_cursor *asked, struct link **ret, size_t *ret_n,
+                                     struct err *err);
 
 /* NOT_FOUND when the document has no such link. */
 MUST_CHECK enum rc link_delete(struct tx *tx, int64_t workspace, const struct id *document_id,

@@ -44,6 +44,23 @@ def test_repeat_gives_the_first_link_unchanged(api, document, role):
     assert links(api, document) == [made]
 
 
+def test_a_record_shows_its_first_thousand_links(server):
+    """Entities named the other way round: as they are stored they come last first."""
+    api = server.workspace(entities="open").api()
+    document = api.new_document()
+    names = [f"d{9999 - i}" for i in range(1003)]
+    made = [data(link(api, document, entity_id=name), 201)["link_id"] for name in names]
+
+    def shown():
+        record = data(api.get(f"/v1/documents/{document['id']}"))
+        return [entity["entity_id"] for entity in record["linked_entities"]]
+
+    assert shown() == names[:1000]
+    for link_id in made[:10]:
+        api.delete(f"/v1/documents/{document['id']}/links/{link_id}", expect=204)
+    assert shown() == names[10:]
+
+
 def test_one_document_many_entities(api, document):
     made = [data(link(api, document, *place), 201)["link_id"]
             for place in (("deal", "d1"), ("deal", "d2"), ("contact", "c1"))]

@@ -165,6 +165,42 @@ test_write(void **state)
     }
 }
 
+static json_t *
+all_characters(void)
+{
+    char text[256 + 8];
+    size_t len = 0;
+
+    for (int c = 1; c < 0x80; c++)
+        text[len++] = (char)c;
+    memcpy(text + len, "\xc2\x80\xed\x9f\xbf\xf0\x9f\x93\x84", 10);
+    return json_string_nocheck(text);
+}
+
+/* What jansson would have written, to the byte. */
+static void
+test_write_as_jansson(void **state)
+{
+    SCOPED_POOL(pool);
+    json_auto_t *value =
+        json_pack("{s:n, s:b, s:b, s:I, s:I, s:i, s:f, s:f, s:f, s:[], s:{}, s:[i,[s],{s:i}], s:s}",
+                  "null", "true", 1, "false", 0, "least", (json_int_t)INT64_MIN, "most",
+                  (json_int_t)INT64_MAX, "zero", 0, "real", 0.1, "huge", 1e300, "whole", 3.0,
+                  "array", "object", "nested", 1, "two", "three", 3, "a\"\n", "");
+    char *want, *have;
+    size_t len;
+
+    (void)state;
+    assert_non_null(value);
+    js_set(value, "characters", all_characters());
+    js_set(value, "with NUL", json_stringn("a\0b", 3));
+    want = json_dumps(value, JSON_COMPACT);
+    have = js_write(pool, value, &len);
+    assert_int_equal(len, strlen(want));
+    assert_string_equal(have, want);
+    free(want);
+}
+
 static const struct {
     const char *name, *text, *json;
 } members[] = {
@@ -191,9 +227,10 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_read),  cmocka_unit_test(test_embedded_nul),
-        cmocka_unit_test(test_depth), cmocka_unit_test(test_depth_in_strings),
-        cmocka_unit_test(test_write), cmocka_unit_test(test_members),
+        cmocka_unit_test(test_read),    cmocka_unit_test(test_embedded_nul),
+        cmocka_unit_test(test_depth),   cmocka_unit_test(test_depth_in_strings),
+        cmocka_unit_test(test_write),   cmocka_unit_test(test_write_as_jansson),
+        cmocka_unit_test(test_members),
     };
 
     js_start();

@@ -295,6 +295,7 @@ lite_next(struct db_cursor *cursor, bool *ret_row, struct err *err)
 static const struct sql begin_read = SQL("BEGIN");
 static const struct sql begin_write = SQL("BEGIN IMMEDIATE");
 static const struct sql commit = SQL("COMMIT");
+static const struct sql rollback = SQL("ROLLBACK");
 static const struct sql savepoint = SQL("SAVEPOINT work");
 static const struct sql savepoint_release = SQL("RELEASE work");
 static const struct sql savepoint_rollback = SQL("ROLLBACK TO work");
@@ -309,12 +310,13 @@ static void
 lite_rollback(struct db_conn *conn)
 {
     struct lite_conn *c = (struct lite_conn *)conn;
+    struct err err;
 
     /* SQLite may have rolled back by itself already */
     if (sqlite3_get_autocommit(c->db))
         return;
     c->deadline_ms = 0; /* it is never too late to end one */
-    (void)sqlite3_exec(c->db, "ROLLBACK", NULL, NULL, NULL);
+    (void)!db_exec(conn, &rollback, DB_NO_ARGS, NULL, &err);
     BUG_ON(!sqlite3_get_autocommit(c->db)); /* no memory: what comes next would be part of it */
 }
 
