@@ -85,6 +85,12 @@ db_savepoint_rollback(struct db_conn *conn)
     conn->driver->savepoint_rollback(conn);
 }
 
+int64_t
+db_conn_changes(struct db_conn *conn)
+{
+    return conn->driver->changes(conn);
+}
+
 enum rc
 db_script(struct db_conn *conn, const struct sql *script, struct err *err)
 {

@@ -135,6 +135,12 @@ MUST_CHECK enum rc db_savepoint_release(struct db_conn *conn, struct err *err);
 void db_savepoint_rollback(struct db_conn *conn);
 
 /*
+ * How many rows were changed through this connection so far, undone or not: when it is the same
+ * before and after, nothing was changed between. Not with DB_MANY_WRITERS.
+ */
+int64_t db_conn_changes(struct db_conn *conn);
+
+/*
  * Runs a statement that returns no rows; `ret_changed` (may be NULL) gets the rows it changed.
  * Errors: CONFLICT (a unique key), STORAGE_FULL, BUSY, IO; with DB_MANY_WRITERS also RERUN (another
  * transaction came first: the whole of this one has to be run again) and UNAVAILABLE (the server
@@ -226,6 +232,7 @@ struct tx {
     unsigned slot;            /* of the writer: picks among rows that a workspace has many of */
     struct audit_turn *turn;  /* the chain that is held all along (store/turn.h), NULL: none */
     struct tx_mark *mark;     /* what tells afterwards whether it was committed, NULL: not asked */
+    bool deferred;            /* something was done that the end of the turn will write */
 };
 
 /* An audit line of the transaction. */

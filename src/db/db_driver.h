@@ -22,6 +22,7 @@ struct db_driver {
     enum rc (*savepoint)(struct db_conn *conn, struct err *err);
     enum rc (*savepoint_release)(struct db_conn *conn, struct err *err);
     void (*savepoint_rollback)(struct db_conn *conn);
+    int64_t (*changes)(struct db_conn *conn); /* NULL with DB_MANY_WRITERS */
     enum rc (*script)(struct db_conn *conn, const struct sql *script, struct err *err);
     enum rc (*checkpoint)(struct db_conn *conn, struct err *err);
     /* Exactly one of `sql` (kept prepared) and `built` is given. */

@@ -3,9 +3,9 @@
  * engine: runs works in transactions.
  *
  *  I1  done() is called after the commit: an answer is never ahead of the disk. Where the database
- *      has one writer, one thread takes every waiting work, runs each under its own savepoint in
- *      one transaction and commits once. Where it has many (DB_MANY_WRITERS), so many threads take
- *      a few works of one lane each.
+ *      has one writer, one thread takes every waiting work, runs all in one transaction (with
+ *      savepoints when one of them has to be undone) and commits once. Where it has many
+ *      (DB_MANY_WRITERS), so many threads take a few works of one lane each.
  *  I2  Works wait in one bounded queue a lane (a workspace) and are taken in turn, so a flood in
  *      one lane costs the others at most a batch.
  *  I3  A failed COMMIT or an I/O error stops the engine for good (`fatal`); recovery at the next
@@ -40,17 +40,21 @@ struct engine_config {
     bool (*relief)(
         void *arg); /* releases reserved disk space; false: there was none. May be NULL */
     void *relief_arg;
-    /* With DB_MANY_WRITERS. Makes the transaction one of those of a lane that do not interfere, or
-     * the only one of its lane. */
+    /* Makes the transaction one of those of a lane that do not interfere, or the only one of its
+     * lane. Where there is one writer: begins what works of a lane share in it. May be NULL. */
     enum rc (*enter)(struct tx *tx, int64_t lane, bool sole, struct err *err);
-    /* With DB_MANY_WRITERS. What such a transaction does last before its commit. */
+    /* What such a transaction does last before its commit, or with one writer behind the last work
+     * of the lane. May be NULL. */
     enum rc (*leave)(struct tx *tx, struct err *err);
     /* With DB_MANY_WRITERS. Whether the transaction with this mark was committed; waits for it, by
      * a lock that makes the commit behind it wait for a synchronous standby. */
     enum rc (*confirm)(struct tx *tx, const struct tx_mark *mark, bool *ret, struct err *err);
 };
 
-/* What a work needs of the other writers of its lane. Of no account where there is one writer. */
+/*
+ * What a work needs of the other writers of its lane. Where there is one writer no other is there;
+ * those that are SHARED have what the lane writes last written once for all of them.
+ */
 enum work_turn {
     TURN_NONE,   /* nothing: jobs and commands, which lock the rows they change */
     TURN_SHARED, /* requests that only add, or lock what they change */

@@ -11,54 +11,156 @@ spoils_batch(enum rc rc)
     return rc == RC_STORAGE_FULL || rc == RC_IO || rc == RC_COMMIT_UNKNOWN;
 }
 
-/* Not RC_OK: the transaction is spoilt, also for the works before. */
-static enum rc
-run_work(struct engine *en, struct work *w, bool alone, int64_t now_ms)
-{
-    struct tx tx = {
-        .conn = en->writer, .pool = w->pool, .now_ms = now_ms, .audit_key = en->config.audit_key};
+/* A transaction, and how its works run in it. */
+struct attempt {
+    struct engine *en;
+    struct work **batch;
+    size_t n;
+    int64_t now_ms;
+    bool guarded;
+    bool again; /* a work has failed that had done something: all is undone, and run guarded */
+};
 
-    w->rc_ = alone ? RC_OK : db_savepoint(en->writer, &w->err_);
+static struct tx
+new_tx(const struct attempt *a, TALLOC_CTX *pool)
+{
+    return (struct tx){.conn = a->en->writer,
+                       .pool = pool,
+                       .now_ms = a->now_ms,
+                       .audit_key = a->en->config.audit_key};
+}
+
+/* Each in a savepoint of its own. Not RC_OK: the transaction is spoilt, also for those before. */
+static enum rc
+run_guarded(const struct attempt *a, struct work *w)
+{
+    struct tx tx = new_tx(a, w->pool);
+
+    w->rc_ = db_savepoint(tx.conn, &w->err_);
     if (w->rc_)
         return w->rc_;
     w->rc_ = w->fn(&tx, w->arg, &w->err_);
     if (spoils_batch(w->rc_))
         return w->rc_;
-    if (alone)
-        return RC_OK;
     if (w->rc_) {
-        db_savepoint_rollback(en->writer);
+        db_savepoint_rollback(tx.conn);
         return RC_OK;
     }
-    w->rc_ = db_savepoint_release(en->writer, &w->err_);
-    CRASH_POINT("engine.after-savepoint");
+    w->rc_ = db_savepoint_release(tx.conn, &w->err_);
     return w->rc_; /* one that was not released would be committed with the others */
 }
 
-/* Runs all works in one transaction. Not RC_OK: none of them took effect, or nobody knows. */
+/* As it is; what fails with nothing done needs no undoing. `turn`: of its lane, or NULL. */
 static enum rc
-run_transaction(struct engine *en, struct work **batch, size_t n, struct err *err)
+run_bare(struct attempt *a, struct work *w, struct audit_turn *turn)
 {
-    int64_t now_ms = clock_wall_ms();
+    struct tx tx = new_tx(a, w->pool);
+    int64_t before = db_conn_changes(tx.conn);
+
+    tx.turn = turn;
+    w->rc_ = w->fn(&tx, w->arg, &w->err_);
+    if (spoils_batch(w->rc_))
+        return w->rc_;
+    a->again = w->rc_ && (tx.deferred || db_conn_changes(tx.conn) != before);
+    return RC_OK;
+}
+
+static enum rc
+run_work(struct attempt *a, struct work *w, struct audit_turn *turn, struct err *err)
+{
+    enum rc rc = a->guarded ? run_guarded(a, w) : run_bare(a, w, turn);
+
+    CRASH_POINT("engine.after-work");
+    if (rc)
+        *err = w->err_;
+    return rc;
+}
+
+/* The works of a lane that share a turn, from the first of them, which is at `from`. */
+static enum rc
+run_turn(struct attempt *a, bool *done, size_t from, struct err *err)
+{
+    SCOPED_POOL(pool);
+    const struct engine_config *config = &a->en->config;
+    int64_t lane = a->batch[from]->lane;
+    struct tx turn = new_tx(a, pool);
+    enum rc rc = config->enter ? config->enter(&turn, lane, false, err) : RC_OK;
+
+    for (size_t i = from; i < a->n && !rc && !a->again; i++) {
+        struct work *w = a->batch[i];
+
+        if (done[i] || w->lane != lane || w->turn != TURN_SHARED)
+            continue;
+        done[i] = true;
+        rc = run_work(a, w, turn.turn, err);
+    }
+    if (!rc && !a->again && config->leave)
+        rc = config->leave(&turn, err);
+    if (!rc || spoils_batch(rc))
+        return rc;
+    a->again = true; /* something is wrong with this lane: the others shall not suffer from it */
+    return RC_OK;
+}
+
+static enum rc
+run_works(struct attempt *a, struct err *err)
+{
+    bool done[BATCH_MAX] = {false};
+    enum rc rc = RC_OK;
+
+    for (size_t i = 0; i < a->n && !rc && !a->again; i++) {
+        struct work *w = a->batch[i];
+
+        if (done[i])
+            continue;
+        if (!a->guarded && w->turn == TURN_SHARED) {
+            rc = run_turn(a, done, i, err);
+        } else {
+            done[i] = true;
+            rc = run_work(a, w, NULL, err);
+        }
+    }
+    return rc;
+}
+
+static enum rc
+run_attempt(struct attempt *a, struct err *err)
+{
     enum rc rc;
 
     CRASH_POINT("engine.before-begin");
-    rc = db_begin_write(en->writer, err);
-    for (size_t i = 0; i < n && !rc; i++) {
-        rc = run_work(en, batch[i], n == 1, now_ms);
-        if (rc)
-            *err = batch[i]->err_;
-    }
-    if (rc || (n == 1 && batch[0]->rc_)) {
-        db_rollback(en->writer);
+    rc = db_begin_write(a->en->writer, err);
+    if (!rc)
+        rc = run_works(a, err);
+    if (rc || a->again || (a->n == 1 && a->batch[0]->rc_)) {
+        db_rollback(a->en->writer);
         return rc;
     }
     CRASH_POINT("engine.before-commit");
-    rc = db_commit(en->writer, err);
+    rc = db_commit(a->en->writer, err);
     CRASH_POINT("engine.after-commit");
     if (!rc)
-        metric_add(en->config.metrics, METRIC_COMMITS, 1);
+        metric_add(a->en->config.metrics, METRIC_COMMITS, 1);
     return rc;
+}
+
+/*
+ * Runs all works in one transaction. Not RC_OK: none of them took effect, or nobody knows. A
+ * savepoint costs a copy of each page that a work changes, and what a lane keeps in one row is
+ * written once for all its works; hardly any work fails after it has done something. So these are
+ * done without, and once more with savepoints when one did.
+ */
+static enum rc
+run_transaction(struct engine *en, struct work **batch, size_t n, struct err *err)
+{
+    struct attempt a = {.en = en, .batch = batch, .n = n, .now_ms = clock_wall_ms()};
+    enum rc rc = run_attempt(&a, err);
+
+    if (rc || !a.again || (n == 1 && batch[0]->rc_))
+        return rc;
+    a.again = false;
+    a.guarded = true;
+    return run_attempt(&a, err);
 }
 
 static void

@@ -58,6 +58,7 @@ audit_append(struct tx *tx, int64_t workspace, const struct audit_line *line, st
         rc = audit_chain_own(tx, workspace, ch, err);
     if (rc)
         return rc;
+    tx->deferred = tx->deferred || turn;
     l.id = id_new();
     l.seq = ++ch->lines;
     audit_chain_hash(tx->pool, ch->head, &l, ch->head);

@@ -222,8 +222,8 @@ audit_chain_write(struct tx *tx, int64_t workspace, const struct audit_chain *ch
     enum rc rc;
 
     seal_of(tx, workspace, ch, seal);
-    /* the writer who holds the row knows that it is there, and need not wait to hear so */
-    if (tx->turn)
+    /* one of many writers holds the row, so knows that it is there, and need not wait to hear so */
+    if (tx->turn && tx->mark)
         return db_exec_later(tx->conn, &update_chain, CHAIN_VALUES(workspace, ch, seal), err);
     rc = db_exec(tx->conn, &update_chain, CHAIN_VALUES(workspace, ch, seal), &changed, err);
     if (!rc && changed != 1)

@@ -69,6 +69,7 @@ usage_add(struct tx *tx, int64_t workspace, int64_t documents, int64_t bytes, st
         return RC_OK;
     if (!turn)
         return write_slot(tx, workspace, 0, documents, bytes, err);
+    tx->deferred = true;
     turn->documents += documents;
     turn->bytes += bytes;
     return RC_OK;

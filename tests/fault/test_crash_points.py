@@ -39,7 +39,7 @@ RECORD = {"name": "n", "mime_type": "text/plain", "storage_path": "new"}
 PROVOKED_BY = {
     "engine.before-begin": "upload", "engine.before-commit": "upload",
     "engine.after-commit": "upload", "engine.after-done": "upload",
-    "engine.after-savepoint": "together",
+    "engine.after-work": "together",
     "blob.after-open": "upload:2", "blob.after-write": "upload:2", "blob.before-sync": "upload:2",
     "blob.after-sync": "upload:2", "blob.after-link": "upload:2", "blob.after-dir-sync": "upload:3",
     "exchange.after-settle": "upload", "exchange.before-submit": "upload",

@@ -186,6 +186,12 @@ fault_savepoint_rollback(struct db_conn *conn)
     db_savepoint_rollback(inner_conn(conn));
 }
 
+static int64_t
+fault_changes(struct db_conn *conn)
+{
+    return db_conn_changes(inner_conn(conn));
+}
+
 static enum rc
 fault_script(struct db_conn *conn, const struct sql *script, struct err *err)
 {
@@ -293,6 +299,7 @@ static const struct db_driver driver = {
     .savepoint = fault_savepoint,
     .savepoint_release = fault_savepoint_release,
     .savepoint_rollback = fault_savepoint_rollback,
+    .changes = fault_changes,
     .script = fault_script,
     .checkpoint = fault_checkpoint,
     .query = fault_query,

@@ -363,6 +363,12 @@ lite_savepoint_rollback(struct db_conn *conn)
         lite_rollback(conn);
 }
 
+static int64_t
+lite_changes(struct db_conn *conn)
+{
+    return sqlite3_total_changes64(((struct lite_conn *)conn)->db);
+}
+
 static enum rc
 lite_script(struct db_conn *conn, const struct sql *script, struct err *err)
 {
@@ -441,6 +447,7 @@ static const struct db_driver driver = {
     .savepoint = lite_savepoint,
     .savepoint_release = lite_savepoint_release,
     .savepoint_rollback = lite_savepoint_rollback,
+    .changes = lite_changes,
     .script = lite_script,
     .checkpoint = lite_checkpoint,
     .query = lite_query,
