@@ -23,6 +23,7 @@ import harness  # noqa: E402  (found by the line above)
 TICK = os.sysconf("SC_CLK_TCK")
 CONNECTIONS = 64    # of wrk, in all
 CLIENTS = 8         # of ours
+COUNTED = ("--rate-standard", "1000000000/1000000000")
 
 
 def ticks(pid):
@@ -98,16 +99,24 @@ def metrics(node):
 
 
 class Callers:
-    """Workspaces with a key and some documents each, as bench/load.lua wants them."""
+    """Workspaces with a key and some documents each, as bench/load.lua wants them.
 
-    def __init__(self, node, workspaces=1, documents=0):
+    A key of tier "standard" counts its requests; the node then needs a `--rate-standard` that
+    never ends (COUNTED).
+    """
+
+    def __init__(self, node, workspaces=1, documents=0, tier="unmetered"):
         self.workspaces = [node.workspace(entities="open") for _ in range(workspaces)]
-        self.apis = [w.api("read:documents", "write:documents") for w in self.workspaces]
-        self.documents = []
-        for i in range(documents):
-            answer = self.apis[0].post("/v1/documents", json={
-                "name": "a", "mime_type": "text/plain", "storage_path": f"bench/{i}"})
-            self.documents.append(answer.json()["data"]["id"])
+        self.apis = [w.api("read:documents", "write:documents", "admin:documents",
+                           "extractions:write", tier=tier) for w in self.workspaces]
+        self.documents = [self.new_document(f"bench/{i}") for i in range(documents)]
+
+    def new_document(self, path):
+        answer = self.apis[0].post("/v1/documents", json={
+            "name": "Acme-NDA-2026.pdf", "mime_type": "application/pdf", "storage_path": path,
+            "size_bytes": 183204, "folder": "/clients/acme/ndas",
+            "tags": ["nda", "confidentiality"]}, expect=201)
+        return answer.json()["data"]["id"]
 
     def environment(self):
         return {"BENCH_KEY": ",".join(api.key for api in self.apis),
@@ -115,32 +124,44 @@ class Callers:
 
 
 class Load:
-    """wrk on some nodes at once: `connections` in all."""
+    """wrk on some nodes at once: `connections` in all. `more` is its environment (load.lua)."""
 
     _runs = 0
 
-    def __init__(self, nodes, kind, callers, seconds, connections=CONNECTIONS):
+    def __init__(self, nodes, kind, callers, seconds, connections=CONNECTIONS, **more):
         self.processes = []
+        self.begun = time.monotonic()
         for node in nodes:
             Load._runs += 1
-            environment = {**os.environ, **callers.environment(), "BENCH_KIND": kind,
+            environment = {**os.environ, **(callers.environment() if callers else {}),
+                           "BENCH_KIND": kind, **more,
                            "BENCH_RUN": f"{os.getpid()}-{time.time_ns()}-{Load._runs}"}
-            argv = ["wrk", "-t1", f"-c{connections // len(nodes)}", f"-d{seconds}s",
+            argv = ["wrk", "-t1", f"-c{connections // len(nodes)}", f"-d{seconds:g}s",
                     "-s", str(ROOT / "bench" / "load.lua"), node.base_url]
             self.processes.append(subprocess.Popen(argv, env=environment, text=True,
                                                    stdout=subprocess.PIPE))
 
     def result(self):
-        """{rate, p50_ms, p99_ms, errors}; of several nodes the sum of rates, the worst times."""
-        rows = []
+        """{rate, p50_ms, p90_ms, p99_ms, p999_ms, errors, generator}; of several nodes the sum of
+        rates, the worst times. generator: how much of a core the load generator took; near 1 it is
+        the limit itself."""
+        rows, used = [], 0
         for process in self.processes:
-            out, _ = process.communicate()
-            line = re.search(r"^BENCH \S+ (\S+) (\S+) (\S+) (\S+)$", out, re.M)
+            out = process.stdout.read()
+            process.stdout.close()
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            used += usage.ru_utime + usage.ru_stime
+            line = re.search(r"^BENCH \S+ (.*)$", out, re.M)
             if not line:
                 sys.exit(f"wrk failed:\n{out}")
-            rows.append([float(word) for word in line.groups()])
-        return {"rate": sum(row[0] for row in rows), "p50_ms": max(row[1] for row in rows),
-                "p99_ms": max(row[2] for row in rows), "errors": int(sum(row[3] for row in rows))}
+            rows.append([float(word) for word in line[1].split()])
+        columns = list(zip(*rows))
+        names = "p50_ms", "p99_ms", "p90_ms", "p999_ms"
+        times = [columns[i] for i in (1, 2, 4, 5)]
+        return {"rate": sum(columns[0]), **{n: max(t) for n, t in zip(names, times)},
+                "errors": int(sum(columns[3])),
+                "generator": used / len(rows) / (time.monotonic() - self.begun)}
 
 
 def median_of(rows):
