@@ -164,6 +164,24 @@ class Load:
                 "generator": used / len(rows) / (time.monotonic() - self.begun)}
 
 
+def loaded(node, kind, callers, options, **more):
+    """What wrk saw, and `us`: processor time a request of the node, in microseconds."""
+    before = seconds_of(node.process.pid)
+    load = Load([node], kind, callers, options.seconds, options.connections, **more).result()
+    spent = seconds_of(node.process.pid) - before
+    return {**load, "us": spent * 1e6 / max(1, load["rate"] * options.seconds)}
+
+
+def words_of(load):
+    """For a note: what does not depend on the machine's other work, and what was the limit."""
+    words = [f"{load['us']:.0f} µs of a core a request", f"p99 {load['p99_ms']:.1f} ms"]
+    if load["generator"] > 0.9:
+        words.append("the load generator was the limit")
+    if load["errors"]:
+        words.append(f"{load['errors']:.0f} answers were errors")
+    return "; ".join(words)
+
+
 def median_of(rows):
     """Member by member, of rows with the same members."""
     return {name: statistics.median(row[name] for row in rows) for name in rows[0]}
