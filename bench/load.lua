@@ -99,7 +99,8 @@ local kinds = {
    path = function() return get(ids[1] and turn(ids) or target) end,
    -- the peers' own words for a create
    post_target = function()
-      return post(target, os.getenv("BENCH_BODY"):gsub("@N@", run .. "-" .. n))
+      local body = os.getenv("BENCH_BODY"):gsub("@N@", run .. "-" .. n)
+      return post(target, body)
    end,
    multipart_target = function() return multipart(os.getenv("BENCH_FIELD"), target) end,
 }
