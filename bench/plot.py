@@ -22,23 +22,47 @@ KINDS = {"create": "create", "get": "get", "list_first": "list, page 1", "list_c
 
 
 def short(value):
+    if value >= 1024 and value % 1024 == 0 and value & (value - 1) == 0:
+        for limit, letter in (1 << 30, "Gi"), (1 << 20, "Mi"), (1 << 10, "Ki"):
+            if value >= limit:
+                return f"{value // limit}{letter}"
     for limit, letter in (1e9, "G"), (1e6, "M"), (1e3, "k"):
         if value >= limit:
             return f"{value / limit:g}{letter}"
     return f"{value:g}"
 
 
-class Chart:
-    """Lines over the number of documents; both axes logarithmic."""
+class Drawing:
+    """Elements of an SVG of this size, in the order in which they are put."""
 
-    def __init__(self, title, unit, series):
-        self.title, self.unit, self.series = title, unit, series
+    def __init__(self, width, height):
+        self.width, self.height, self.lines = width, height, []
+        self.put("rect", width=width, height=height, fill="#ffffff")
+
+    def put(self, name, text="", **attributes):
+        words = "".join(f' {key.replace("_", "-")}="{escape(str(value))}"'
+                        for key, value in attributes.items())
+        self.lines.append(f"<{name}{words}>{escape(text)}</{name}>" if text
+                          else f"<{name}{words}/>")
+
+    def draw(self):
+        return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{self.width}"'
+                f' height="{self.height}" viewBox="0 0 {self.width} {self.height}"'
+                ' font-family="sans-serif" font-size="12" fill="#333333">\n'
+                + "\n".join(self.lines) + "\n</svg>\n")
+
+
+class Chart(Drawing):
+    """Lines over the number of documents, or what `below` says; both axes logarithmic."""
+
+    def __init__(self, title, unit, series, below="documents"):
+        super().__init__(WIDTH, HEIGHT)
+        self.title, self.unit, self.series, self.below = title, unit, series, below
         points = [point for line in series.values() for point in line]
         self.x = min(p[0] for p in points), max(p[0] for p in points)
         lowest = min(p[1] for p in points if p[1] > 0)
         highest = max(p[1] for p in points)
         self.y = 10 ** math.floor(math.log10(lowest)), 10 ** math.ceil(math.log10(highest * 1.01))
-        self.lines = []
 
     def at(self, x, y):
         y = max(y, self.y[0])
@@ -47,26 +71,26 @@ class Chart:
         return (round(LEFT + across * (WIDTH - LEFT - RIGHT), 1),
                 round(HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM), 1))
 
-    def put(self, name, text="", **attributes):
-        words = "".join(f' {key.replace("_", "-")}="{escape(str(value))}"'
-                        for key, value in attributes.items())
-        self.lines.append(f"<{name}{words}>{escape(text)}</{name}>" if text
-                          else f"<{name}{words}/>")
+    def marks(self):
+        """Where the axis below is marked: at what was measured, when that is no power of ten."""
+        places = sorted({point[0] for line in self.series.values() for point in line})
+        if any(math.log10(place) % 1 for place in places):
+            return places
+        return [10 ** i for i in range(round(math.log10(self.x[0])),
+                                       round(math.log10(self.x[1])) + 1)]
 
     def axes(self):
-        decade = self.x[0]
-        while decade <= self.x[1]:
+        for decade in self.marks():
             x, bottom = self.at(decade, self.y[0])
             self.put("line", x1=x, y1=TOP, x2=x, y2=bottom, stroke="#dddddd")
             self.put("text", short(decade), x=x, y=bottom + 18, text_anchor="middle")
-            decade *= 10
         decade = self.y[0]
         while decade <= self.y[1] * 1.001:
             left, y = self.at(self.x[0], decade)
             self.put("line", x1=left, y1=y, x2=WIDTH - RIGHT, y2=y, stroke="#dddddd")
             self.put("text", short(decade), x=left - 8, y=y + 4, text_anchor="end")
             decade *= 10
-        self.put("text", "documents", x=(LEFT + WIDTH - RIGHT) / 2, y=HEIGHT - 10,
+        self.put("text", self.below, x=(LEFT + WIDTH - RIGHT) / 2, y=HEIGHT - 10,
                  text_anchor="middle")
 
     def labels(self):
@@ -79,7 +103,6 @@ class Chart:
             yield last, name, colour
 
     def draw(self):
-        self.put("rect", width=WIDTH, height=HEIGHT, fill="#ffffff")
         self.put("text", f"{self.title}, {self.unit}", x=LEFT, y=24, font_size=15,
                  font_weight="bold")
         self.axes()
@@ -92,9 +115,7 @@ class Chart:
                 self.put("circle", cx=x, cy=y, r=3, fill=colour)
         for y, name, colour in self.labels():
             self.put("text", name, x=WIDTH - RIGHT + 10, y=y + 4, fill=colour)
-        return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}"'
-                f' viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12"'
-                ' fill="#333333">\n' + "\n".join(self.lines) + "\n</svg>\n")
+        return super().draw()
 
 
 def of_kinds(steps, value):
