@@ -146,6 +146,7 @@ def summary(places, most=12):
     total = sum(groups.values())
     return {"total": round(total),
             "groups": {name: round(cost) for name, cost in
-                       sorted(groups.items(), key=lambda pair: -pair[1]) if abs(cost) >= total / 500},
+                       sorted(groups.items(), key=lambda pair: -pair[1])
+                       if abs(cost) >= total / 500},
             "functions": [[*name, round(cost)] for name, cost in
                           sorted(functions.items(), key=lambda pair: -pair[1])[:most]]}

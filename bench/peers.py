@@ -85,7 +85,8 @@ class Peer:
 
     def ask(self, path, value, key=None):
         headers = {"Authorization": "Bearer " + key} if key else {}
-        answer = harness.requests.post(self.base_url + path, json=value, headers=headers, timeout=60)
+        answer = harness.requests.post(self.base_url + path, json=value, headers=headers,
+                                       timeout=60)
         if answer.status_code >= 300:
             raise Absent(f"{self.name}: {path}: {answer.status_code} {answer.text[:200]}")
         return answer.json() if answer.content else None
@@ -143,7 +144,8 @@ class PocketBase(Peer):
         who = {"identity": MAIL, "password": PASSWORD}
         root = self.ask("/api/collections/_superusers/auth-with-password", who)["token"]
         signed_in = '@request.auth.id != ""'
-        rules = {f"{verb}Rule": signed_in for verb in ("list", "view", "create", "update", "delete")}
+        verbs = "list", "view", "create", "update", "delete"
+        rules = {f"{verb}Rule": signed_in for verb in verbs}
         fields = [{"name": name, "type": "text", "required": True} for name in FIELDS]
         fields += [{"name": "size_bytes", "type": "number"}, {"name": "tags", "type": "json"},
                    {"name": "updated", "type": "autodate", "onCreate": True, "onUpdate": True}]

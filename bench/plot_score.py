@@ -11,7 +11,7 @@ import sys
 
 from plot import COLOURS, Chart, Drawing, short
 
-BAR, GAP, NAME_WIDTH, WIDTH = 13, 12, 330, 900
+BAR, GAP, NAME_WIDTH, WIDTH = 13, 12, 450, 1060
 
 
 def label_of(row):
@@ -86,9 +86,9 @@ def throughput(rows):
               [("ours", row["ours"]), ("floor or peer", row["floor_value"])],
               f"{row['ratio']:.2f}") for row in beside]
     if lines:
-        yield "score-throughput", Bars("What is done a second, beside the floor or peer of each row;"
-                                       " at the right the ratio", "a second, higher is better",
-                                       lines)
+        yield "score-throughput", Bars("What is done a second, beside the floor or peer of each"
+                                       " row; at the right the ratio",
+                                       "a second, higher is better", lines)
 
 
 def ratios(rows):

@@ -3,6 +3,7 @@
 How cost grows with connections (gets beside F1, creates beside F2) and with the size of a file (an
 upload beside F3 and F4, a download beside F5, one at a time). Only reported: the plots show it.
 """
+import dataclasses
 import pathlib
 import shutil
 import tempfile
@@ -12,13 +13,13 @@ import floors
 import rows_download as download
 import rows_write as write
 from common import COUNTED, Callers, harness, loaded, median_of
-from dataclasses import replace
 from score import Row
 
 CONNECTIONS = [1, 4, 16, 64, 256, 1024]
 SIZES = [4 << 10, 64 << 10, 1 << 20, 16 << 20, 256 << 20, 1 << 30]
 BYTES_EACH = 256 << 20      # that small files are repeated for, at most REPEATS of them
 REPEATS = 200
+MOST_WORKS = 128            # of a transaction of ours
 
 
 def kib(size):
@@ -41,13 +42,14 @@ def by_connections(options):
         answer = callers.apis[0].get(f"/v1/documents/{callers.documents[0]}", expect=200)
         with floors.canned(answer) as canned:
             for count in CONNECTIONS[:4] if options.quick else CONNECTIONS:
-                here = replace(options, connections=count, seconds=min(options.seconds, 3))
+                here = dataclasses.replace(options, connections=count, seconds=min(options.seconds, 3))
                 found = {name: [] for name in curves}
                 for i in range(min(options.rounds, 3)):
                     found["F1"].append(loaded(canned, "get", callers, here))
                     found["get"].append(loaded(node, "get", callers, here))
-                    found["F2"].append(floors.measure("rows", plain.data_dir / "dossier.db",
-                                                      here.seconds, min(count, 128), f"{count}-{i}"))
+                    found["F2"].append(floors.measure(
+                        "rows", plain.data_dir / "dossier.db", here.seconds, min(count, MOST_WORKS),
+                        f"{count}-{i}"))
                     found["create"].append(loaded(node, "create", callers, here))
                 for name, loads in found.items():
                     times = [rates(loads, key) if key in loads[0] else None
@@ -119,7 +121,8 @@ def one_size(node, nginx, callers, home, size, options):
         signed = download.signed_path(callers, sender.send())
         found.append({"upload": upload, "upload floor": floor_of_upload(home, size, options),
                       "download": again(size, lambda p=signed: download.read_all(node.base_url, p)),
-                      "F5": again(size, lambda: download.read_all(nginx.base_url, "/" + path.name))})
+                      "F5": again(size, lambda: download.read_all(nginx.base_url,
+                                                                  "/" + path.name))})
     sender.connection.close()
     path.unlink()
     return median_of(found)

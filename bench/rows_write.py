@@ -71,7 +71,8 @@ def run(options):
     notes = {kind: words_of(load) for kind, load in loads.items()}
     notes["create"] += f"; F2 {f2['us']:.0f} µs a document; {works:.0f} works a commit"
     rows = [("create", 1, "durable create", "F2", "F2", 0.45),
-            ("create_idempotent", 2, "create with a fresh idempotency key", "create", "row 1", 0.75),
+            ("create_idempotent", 2, "create with a fresh idempotency key", "create", "row 1",
+             0.75),
             ("link", 4, "link", "create", "row 1", 0.9),
             ("delete", 4, "soft delete", "create", "row 1", 0.9)]
     return [Row.of_rounds(number, work, "requests/s", pairs(found, kind, floor), name, target,

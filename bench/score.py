@@ -23,6 +23,8 @@ import traceback
 from common import CONNECTIONS, machine, save, table
 
 HERE = pathlib.Path(__file__).resolve().parent
+DOCS = HERE.parent / "docs" / "performance.md"
+BEGIN, END = "<!-- table: script/bench --docs -->", "<!-- end of the table -->"
 
 
 @dataclasses.dataclass
@@ -112,12 +114,28 @@ def print_table(rows):
             print(f"  {row.number} {row.work}: {row.note}")
 
 
-def markdown(rows):
-    """The same as docs/performance.md has it."""
+def markdown(result):
+    """The same as docs/performance.md has it, and what it was measured on."""
+    rows = list(map(Row.from_json, result["rows"]))
+    made, options = result["machine"], result["options"]
+    yield (f"{made['processor'] or 'a processor without a name'}, {made['cores']} cores; commit"
+           f" {made['commit']}; {options['rounds']} rounds of {options['seconds']:g} s each,"
+           f" {options['connections']} connections; load before it began {made['load_before']}.")
+    yield ""
     yield "| " + " | ".join(["#", *HEAD[1:], "note"]) + " |"
     yield "| " + " | ".join(["---"] * (len(HEAD) + 1)) + " |"
     for row in rows:
         yield "| " + " | ".join([*cells(row), row.note]) + " |"
+
+
+def write_docs(result):
+    """Replaces what stands between the marks."""
+    text = DOCS.read_text(encoding="utf-8")
+    before, rest = text.split(BEGIN + "\n")
+    after = rest.split(END)[1]
+    table_of = "\n".join(markdown(result))
+    DOCS.write_text(f"{before}{BEGIN}\n{table_of}\n{END}{after}", encoding="utf-8")
+    print(DOCS)
 
 
 def groups():
@@ -149,7 +167,8 @@ def parse(argv):
     parser.add_argument("--full", action="store_true", help="the largest sizes: takes hours")
     parser.add_argument("--json", metavar="FILE", help="where to write all figures")
     parser.add_argument("--plots", metavar="DIR", help="where to draw the figures (SVG)")
-    parser.add_argument("--markdown", metavar="FILE", help="only print the table of such a JSON")
+    parser.add_argument("--docs", metavar="FILE",
+                        help="measure nothing: put the table of such a JSON into the documentation")
     words = parser.parse_args(argv)
     unknown = set(words.groups) - set(groups())
     if unknown:
@@ -162,9 +181,8 @@ def parse(argv):
 
 def main(argv):
     words, options = parse(argv)
-    if words.markdown:
-        stored = json.loads(pathlib.Path(words.markdown).read_text(encoding="utf-8"))
-        print("\n".join(markdown(map(Row.from_json, stored["rows"]))))
+    if words.docs:
+        write_docs(json.loads(pathlib.Path(words.docs).read_text(encoding="utf-8")))
         return 0
     result = {"machine": machine(), "options": dataclasses.asdict(options), "rows": []}
     rows = []

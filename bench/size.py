@@ -3,9 +3,9 @@
 """
 The size of the program and the instructions that a request costs (row 12).
 
-    script/bench size              measures, and compares with bench/baseline.json as far as it fits
-    script/bench --check           the same, and exits 1 when anything has grown by more than 3 %
-    script/bench --baseline        measures and writes bench/baseline.json (a commit, nothing changed)
+    script/bench size         measures; compares with bench/baseline.json where that was made alike
+    script/bench --check      measures and compares; exits 1 when anything has grown by over 3 %
+    script/bench --baseline   measures and writes bench/baseline.json; sources are committed
 
 Counts are the same again within 1 % with the same compiler, libraries and kind of processor, which
 bench/baseline.json names. Where any of these differ, the counts of the file mean nothing: then
