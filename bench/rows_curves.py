@@ -33,6 +33,13 @@ def rates(found, key="rate"):
     return median_of([{"value": each[key]} for each in found])["value"]
 
 
+def rows_floor(plain, options, number):
+    """F2 with as many rows a transaction as there are connections."""
+    batch = min(options.connections, MOST_WORKS)
+    return floors.measure("rows", plain.data_dir / "dossier.db", options.seconds, batch,
+                          f"{batch}-{number}")
+
+
 def by_connections(options):
     """{"get", "F1", "create", "F2": [[connections, a second, p50, p99]]}"""
     curves = {name: [] for name in ("get", "F1", "create", "F2")}
@@ -42,14 +49,13 @@ def by_connections(options):
         answer = callers.apis[0].get(f"/v1/documents/{callers.documents[0]}", expect=200)
         with floors.canned(answer) as canned:
             for count in CONNECTIONS[:4] if options.quick else CONNECTIONS:
-                here = dataclasses.replace(options, connections=count, seconds=min(options.seconds, 3))
+                here = dataclasses.replace(options, connections=count,
+                                           seconds=min(options.seconds, 3))
                 found = {name: [] for name in curves}
                 for i in range(min(options.rounds, 3)):
                     found["F1"].append(loaded(canned, "get", callers, here))
                     found["get"].append(loaded(node, "get", callers, here))
-                    found["F2"].append(floors.measure(
-                        "rows", plain.data_dir / "dossier.db", here.seconds, min(count, MOST_WORKS),
-                        f"{count}-{i}"))
+                    found["F2"].append(rows_floor(plain, here, i))
                     found["create"].append(loaded(node, "create", callers, here))
                 for name, loads in found.items():
                     times = [rates(loads, key) if key in loads[0] else None
