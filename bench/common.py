@@ -136,7 +136,7 @@ class Load:
             environment = {**os.environ, **(callers.environment() if callers else {}),
                            "BENCH_KIND": kind, **more,
                            "BENCH_RUN": f"{os.getpid()}-{time.time_ns()}-{Load._runs}"}
-            argv = ["wrk", "-t1", f"-c{connections // len(nodes)}", f"-d{seconds:g}s",
+            argv = ["wrk", "-t1", f"-c{connections // len(nodes)}", f"-d{seconds}s",
                     "-s", str(ROOT / "bench" / "load.lua"), node.base_url]
             self.processes.append(subprocess.Popen(argv, env=environment, text=True,
                                                    stdout=subprocess.PIPE))

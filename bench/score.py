@@ -82,7 +82,7 @@ class Row:
 class Options:
     """seconds: of each load in a round; connections: of wrk; quick: small sizes, for a look;
     full: ten million documents, ten minutes of the mixed load."""
-    seconds: float = 5
+    seconds: int = 5
     rounds: int = 5
     connections: int = CONNECTIONS
     quick: bool = False
@@ -119,7 +119,7 @@ def markdown(result):
     rows = list(map(Row.from_json, result["rows"]))
     made, options = result["machine"], result["options"]
     yield (f"{made['processor'] or 'a processor without a name'}, {made['cores']} cores; commit"
-           f" {made['commit']}; {options['rounds']} rounds of {options['seconds']:g} s each,"
+           f" {made['commit']}; {options['rounds']} rounds of {options['seconds']} s each,"
            f" {options['connections']} connections; load before it began {made['load_before']}.")
     yield ""
     yield "| " + " | ".join(["#", *HEAD[1:], "note"]) + " |"
@@ -160,7 +160,7 @@ def parse(argv):
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("groups", nargs="*", metavar="GROUP", help=", ".join(groups()))
-    parser.add_argument("--seconds", type=float, help="of each load in a round (5; quick: 2)")
+    parser.add_argument("--seconds", type=int, help="of each load in a round (5; quick: 2)")
     parser.add_argument("--rounds", type=int, help="in turns (5; quick: 2)")
     parser.add_argument("--connections", type=int, default=CONNECTIONS)
     parser.add_argument("--quick", action="store_true", help="small sizes, for a look")
