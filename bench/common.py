@@ -154,7 +154,7 @@ class Load:
             used += usage.ru_utime + usage.ru_stime
             line = re.search(r"^BENCH \S+ (.*)$", out, re.M)
             if not line:
-                sys.exit(f"wrk failed:\n{out}")
+                raise RuntimeError(f"wrk failed:\n{out}")
             rows.append([float(word) for word in line[1].split()])
         columns = list(zip(*rows))
         names = "p50_ms", "p99_ms", "p90_ms", "p999_ms"

@@ -55,11 +55,11 @@ class Row:
 
     @property
     def ratio(self):
-        """The median of the ratios within a round; None without a floor."""
+        """The median of the ratios within a round; None without a floor, or when it did nothing."""
         if not self.floor_value:
             return None
         return statistics.median(ours / floor for ours, floor in
-                                 self.rounds or [(self.ours, self.floor_value)])
+                                 self.rounds or [(self.ours, self.floor_value)] if floor)
 
     @property
     def held(self):
@@ -103,7 +103,7 @@ def cells(row):
     beside = f"{row.floor} {number_text(row.floor_value)}".strip()
     target = "" if row.target is None else ("≥ " if row.at_least else "≤ ") + f"{row.target:g}"
     held = {True: "yes", False: "no", None: ""}[row.held]
-    ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
+    ratio = "" if row.ratio is None else f"{row.ratio:,.{0 if row.ratio >= 100 else 2}f}"
     return [str(row.number), row.work, number_text(row.ours), row.unit, beside, ratio, target, held]
 
 
