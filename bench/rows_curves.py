@@ -37,7 +37,7 @@ def rows_floor(plain, options, number):
     """F2 with as many rows a transaction as there are connections."""
     batch = min(options.connections, MOST_WORKS)
     return floors.measure("rows", plain.data_dir / "dossier.db", options.seconds, batch,
-                          f"{batch}-{number}")
+                          f"{options.connections}-{number}")
 
 
 def by_connections(options):
