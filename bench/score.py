@@ -43,6 +43,7 @@ class Row:
     target: float | None = None     # None: only reported
     at_least: bool = True           # False: at most
     note: str = ""
+    group: str = ""
     rounds: list = dataclasses.field(default_factory=list)
     detail: dict = dataclasses.field(default_factory=dict)
 
@@ -150,7 +151,10 @@ def run_group(name, options):
         rows = importlib.import_module(f"rows_{name}").run(options)
     except Exception as error:
         traceback.print_exc()
-        return [Row(0, name, 0, "", target=1, note=f"could not be measured: {error!r:.200}")]
+        return [Row(0, name, 0, "", target=1, group=name,
+                    note=f"could not be measured: {error!r:.200}")]
+    for row in rows:
+        row.group = name
     print_table(rows)
     print(f"  {time.monotonic() - begun:.0f} s", flush=True)
     return rows
@@ -166,6 +170,8 @@ def parse(argv):
     parser.add_argument("--quick", action="store_true", help="small sizes, for a look")
     parser.add_argument("--full", action="store_true", help="the largest sizes: takes hours")
     parser.add_argument("--json", metavar="FILE", help="where to write all figures")
+    parser.add_argument("--keep", action="store_true",
+                        help="rows of other groups in that file stay as they are")
     parser.add_argument("--plots", metavar="DIR", help="where to draw the figures (SVG)")
     parser.add_argument("--docs", metavar="FILE",
                         help="measure nothing: put the table of such a JSON into the documentation")
@@ -179,14 +185,24 @@ def parse(argv):
     return words, options
 
 
+def kept_rows(words, names):
+    """Those of an earlier run into the same file, of other groups."""
+    path = pathlib.Path(words.json or "")
+    if not words.keep or not path.is_file():
+        return []
+    stored = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    return [row for row in map(Row.from_json, stored) if row.group not in names]
+
+
 def main(argv):
     words, options = parse(argv)
     if words.docs:
         write_docs(json.loads(pathlib.Path(words.docs).read_text(encoding="utf-8")))
         return 0
     result = {"machine": machine(), "options": dataclasses.asdict(options), "rows": []}
-    rows = []
-    for name in words.groups or groups():
+    names = words.groups or groups()
+    rows = kept_rows(words, names)
+    for name in names:
         rows += run_group(name, options)
         result["rows"] = [row.as_json() for row in sorted(rows, key=lambda row: row.number)]
         save(words.json, result)
