@@ -15,6 +15,7 @@ import dataclasses
 import importlib
 import json
 import pathlib
+import signal
 import statistics
 import sys
 import time
@@ -196,6 +197,7 @@ def kept_rows(words, names):
 
 def main(argv):
     words, options = parse(argv)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)   # what was started ends first
     if words.docs:
         write_docs(json.loads(pathlib.Path(words.docs).read_text(encoding="utf-8")))
         return 0
