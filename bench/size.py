@@ -9,8 +9,8 @@ The size of the program and the instructions that a request costs (row 12).
 
 Counts are the same again within 1 % (creates with an idempotency key within 1.5 %: ids and hashes
 are random, and split other pages each time) with the same compiler, libraries and kind of
-processor, which bench/baseline.json names. Where any of these differ, the counts of the file mean nothing: then
---check builds the commit that the file was made of, and counts that here.
+processor, which bench/baseline.json names. Where any of these differ, the counts of the file mean
+nothing: then --check builds the commit that the file was made of, and counts that here.
 """
 import json
 import pathlib
