@@ -6,7 +6,7 @@ bench/steady.c from Python: requests at a constant rate, each timed from when it
     load.result()["kinds"]["get"]["p99_ms"]
 """
 import json
-import statistics
+import pathlib
 import subprocess
 import tempfile
 
@@ -35,6 +35,7 @@ class Steady:
         """Waits for its end: {wanted, had, seconds, broken, statuses, kinds: {get: {p99_ms …}},
         per_second}."""
         out, _ = self.process.communicate(timeout=self.seconds + 60)
+        pathlib.Path(self.file).unlink()
         if self.process.returncode != 0:
             raise RuntimeError(f"steady: exit {self.process.returncode}")
         return json.loads(out)
@@ -43,9 +44,10 @@ class Steady:
         return self.process.poll() is None
 
     def stop(self):
-        if self.running():
-            self.process.kill()
+        """Ends it before its time, without a result."""
+        self.process.kill()
         self.process.communicate()
+        pathlib.Path(self.file).unlink()
 
 
 def load(node, callers, rate, seconds, **more):
@@ -61,12 +63,3 @@ def failed(result):
     """Requests without an answer of success."""
     return result["broken"] + sum(count for status, count in result["statuses"].items()
                                   if not status.startswith("2"))
-
-
-def idle_and_busy(quiet, busy, rounds):
-    """p99 of gets in turns: pairs (busy, idle), one a round, for Row.of_rounds()."""
-    return [tuple(reversed((quiet(), busy()))) for _ in range(rounds)]
-
-
-def median(values):
-    return statistics.median(values)

@@ -14,6 +14,7 @@ CONNECTIONS = 800
 EACH_KIB = 64           # what the HTTP library has for each
 KEPT_KIB = 128 * EACH_KIB       # of those that rested least
 READY = b"GET /readyz HTTP/1.1\r\nHost: a\r\n"
+REST = READY[len(b"GET /readyz"):]
 LONG = b"X-Long: " + b"a" * 30_000 + b"\r\n"    # most of what there is for a connection
 
 
@@ -82,4 +83,4 @@ def test_part_of_the_next_request_stays(node):
         time.sleep(0.1)
         open_idle(node, stack, 200)
         for connection in early:
-            assert ask(connection, READY[len(b"GET /readyz"):] + b"\r\n") == 414      # else it was cut
+            assert ask(connection, REST + b"\r\n") == 414       # else it was cut

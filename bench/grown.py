@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Libraries of any size for the rows that need one: tests/bed/rows.py into a node's own file."""
+import contextlib
+import pathlib
+import random
+import re
+import sqlite3
+import time
+import uuid
+
+from common import harness
+from bed import rows
+
+ALL = ("read:documents", "write:documents", "admin:documents", "extractions:write")
+SAMPLE = 20_000
+
+
+def size(options):
+    """Documents of "a large library"."""
+    return 100_000 if options.quick else 10_000_000 if options.full else 1_000_000
+
+
+def resident_mib(pid, name="VmRSS"):
+    """VmRSS: what it takes now; VmHWM: the most it ever took."""
+    status = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return int(re.search(name + r":\s+(\d+)", status)[1]) / 1024
+
+
+class Grown:
+    """A node that does not run yet, with `total` documents in one workspace."""
+
+    def __init__(self, total, *options, dir=None):
+        self.node = harness.Server(*options, data_dir=dir)
+        self.total = total
+        workspace = self.node.workspace(entities="open")
+        self.key = workspace.key(ALL)
+        self.file = self.node.data_dir / "dossier.db"
+        with contextlib.closing(sqlite3.connect(self.file)) as database:
+            number, user = database.execute("SELECT workspace_id, user_id FROM api_key").fetchone()
+        self.library = rows.Library(number, b"k" * 16, user, int(time.time() * 1000) - 1000, total)
+        rows.Sqlite(self.file).add(self.library, 0, total)
+
+    def callers(self, first=0, last=None):
+        """Lines for steady.c, of documents from anywhere between these."""
+        numbers = range(first, self.total if last is None else last)
+        if len(numbers) > SAMPLE:
+            numbers = random.Random(1).sample(numbers, SAMPLE)
+        return [f"{self.key} {uuid.UUID(bytes=self.library.document_id(n))}" for n in numbers]
+
+    def count(self, table):
+        """Its rows, while the node runs, too."""
+        with contextlib.closing(sqlite3.connect(f"file:{self.file}?mode=ro", uri=True)) as database:
+            return database.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+
+    def put_bytes(self, first, last, due_ms):
+        """Files of `last - first` documents that are none any more, and when they are to go."""
+        rows.Sqlite(self.file).write(self.library.purges(first, last, due_ms))
+        objects = self.node.data_dir / "blobs" / "objects"
+        for _, row in self.library.purges(first, last, due_ms):
+            blob = row[1]
+            folder = objects / f"{blob[14]:02x}" / f"{blob[15]:02x}"
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (folder / f"{self.library.workspace:016x}-{blob.hex()}").touch()
+
+    def due(self, due_ms):
+        """Now it is known when all of them are to go; of a node that does not run."""
+        with contextlib.closing(sqlite3.connect(self.file)) as database, database:
+            database.execute("UPDATE purge SET due_at = ?", (due_ms,))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.node.remove()
