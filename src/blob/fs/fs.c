@@ -28,7 +28,7 @@
 #include "blob/fs/fs.h"
 
 /* Writing out a large stream begins while it comes in, so that the last sync is short. */
-#define FLUSH_EACH MIB(8)
+#define FLUSH_EACH MIB(1)
 
 struct fs_writer {
     struct blob_writer base;
