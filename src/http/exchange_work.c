@@ -281,12 +281,19 @@ settle_job(void *arg)
     submit(ex, write_fn, write_done);
 }
 
+/* The answer is written out here too: for a list that takes longer than its rows, and on the loop
+ * thread all other connections would wait for it. */
 static enum rc
 read_fn(struct tx *tx, void *arg, struct err *err)
 {
     struct exchange *ex = arg;
+    enum rc rc;
 
-    return ex->rq.route->handler(&ex->rq, tx, &ex->reply, err);
+    reply_clear(&ex->reply);
+    rc = ex->rq.route->handler(&ex->rq, tx, &ex->reply, err);
+    if (!rc)
+        reply_render(&ex->reply);
+    return rc;
 }
 
 static bool

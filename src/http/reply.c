@@ -80,6 +80,9 @@ reply_page_meta(int64_t page, int64_t per_page, int64_t total)
 void
 reply_render(struct reply *rp)
 {
-    if (rp->json && !rp->text)
+    if (rp->json && !rp->text) {
         rp->text = js_write(rp->pool, rp->json, &rp->text_len);
+        json_decref(rp->json);
+        rp->json = NULL;
+    }
 }
