@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <sys/resource.h>
 
 struct workers {
     pthread_mutex_t lock; /* guards all below but `threads` and `started` */
@@ -13,6 +15,7 @@ struct workers {
     unsigned waiting;
     unsigned max_waiting;
     bool stopping;
+    _Atomic bool stands_back;
     char name[16];
     pthread_t *threads; /* the owner's alone */
     unsigned started;
@@ -42,11 +45,18 @@ static void *
 run(void *arg)
 {
     struct workers *ws = arg;
+    bool stands_back = false;
     struct job *job;
 
     (void)pthread_setname_np(pthread_self(), ws->name);
-    for (job = take(ws); job; job = take(ws))
+    for (job = take(ws); job; job = take(ws)) {
+        if (!stands_back && atomic_load(&ws->stands_back)) {
+            stands_back = true;
+            /* of this thread alone, on Linux (setpriority(2), bugs) */
+            (void)setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + WORKERS_NICE);
+        }
         job->fn(job->arg);
+    }
     return NULL;
 }
 
@@ -92,6 +102,12 @@ workers_new(const char *name, unsigned threads, unsigned max_waiting, struct wor
     *ret = ws;
     ws = NULL;
     return RC_OK;
+}
+
+void
+workers_stand_back(struct workers *ws)
+{
+    atomic_store(&ws->stands_back, true);
 }
 
 enum rc

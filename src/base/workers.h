@@ -14,6 +14,8 @@
 #define BASE_WORKERS_H
 #include "base/base.h"
 
+#define WORKERS_NICE 5 /* a third of the processor time where all are busy */
+
 struct workers;
 
 /*
@@ -33,6 +35,13 @@ struct job {
  */
 MUST_CHECK enum rc workers_new(const char *name, unsigned threads, unsigned max_waiting,
                                struct workers **ret, struct err *err);
+
+/*
+ * Before their next job its threads become "nicer" than the rest of the program (nice(2), by
+ * WORKERS_NICE): when processors are short they run after others, for instance those that serve
+ * connections. For jobs that nobody else has to wait for.
+ */
+void workers_stand_back(struct workers *ws);
 
 /* Queues one job. Errors: UNAVAILABLE (too many wait, or the pool was stopped); it won't run. */
 MUST_CHECK enum rc workers_submit(struct workers *ws, struct job *job, struct err *err);

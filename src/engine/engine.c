@@ -127,6 +127,8 @@ engine_open(struct db *db, const struct engine_config *config, struct engine **r
     pthread_cond_init(&en->wake, NULL);
     en->lanes = lanes_new(config->lane_max);
     rc = workers_new("query", config->query_threads, READS_WAITING, &en->queries, err);
+    if (!rc)
+        workers_stand_back(en->queries); /* many lists at once do not hold up point reads */
     if (!rc && !engine_reads_here(en))
         rc = workers_new("point", config->point_threads, READS_WAITING, &en->points, err);
     if (!rc)

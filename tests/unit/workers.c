@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 
 #include "base/workers.h"
 
@@ -217,6 +218,30 @@ threads_take_no_signals(void **state)
     assert_int_equal(sigismember(&after, SIGTERM), sigismember(&before, SIGTERM));
 }
 
+static void
+note_nice(void *arg)
+{
+    *(int *)arg = getpriority(PRIO_PROCESS, 0);
+}
+
+static void
+threads_that_stand_back_are_nicer(void **state)
+{
+    enum { NICEST = 19 };
+    SCOPED(workers) ws = NULL;
+    int before = getpriority(PRIO_PROCESS, 0), inside = -1;
+    struct job job = {.fn = note_nice, .arg = &inside};
+    struct err err;
+
+    (void)state;
+    assert_int_equal(workers_new("unit", 1, 1, &ws, &err), RC_OK);
+    workers_stand_back(ws);
+    assert_int_equal(workers_submit(ws, &job, &err), RC_OK);
+    workers_stop(ws);
+    assert_int_equal(inside, before + WORKERS_NICE < NICEST ? before + WORKERS_NICE : NICEST);
+    assert_int_equal(getpriority(PRIO_PROCESS, 0), before);
+}
+
 int
 main(void)
 {
@@ -226,6 +251,7 @@ main(void)
         cmocka_unit_test(one_thread_keeps_the_order),
         cmocka_unit_test(a_job_may_submit_itself_again),
         cmocka_unit_test(threads_take_no_signals),
+        cmocka_unit_test(threads_that_stand_back_are_nicer),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
