@@ -13,7 +13,7 @@
 
 #include "jobs/jobs.h"
 
-#define JOBS_KINDS 6
+#define JOBS_KINDS 7
 #define JOB_SLACK_MS 60000 /* between clocks that agree, for what runs every few seconds */
 
 struct job_kind {
@@ -94,5 +94,6 @@ extern const struct job_kind job_sweep;
 extern const struct job_kind job_retention;
 extern const struct job_kind job_budgets;
 extern const struct job_kind job_heads;
+extern const struct job_kind job_digest;
 
 #endif

@@ -13,6 +13,7 @@
 
 static const struct job_kind *const kinds[JOBS_KINDS] = {
     &job_purge, &job_expiry, &job_sweep, &job_retention, &job_budgets, &job_heads,
+    &job_digest,
 };
 
 static struct metrics *

@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "base/text.h"
+#include "store/digest.h"
 #include "store/document_row.h"
 #include "store/folder.h"
 
@@ -135,7 +136,9 @@ document_insert(struct tx *tx, int64_t workspace, const struct document *d,
         RC_STORAGE_CONFLICT, err);
     if (!rc && d->folder)
         rc = folder_ensure(tx, workspace, d->folder, folder, err);
-    return rc ? rc : each_tag(tx, workspace, d, &tag_insert, err);
+    if (!rc)
+        rc = each_tag(tx, workspace, d, &tag_insert, err);
+    return rc ? rc : digest_change(tx, workspace, NULL, d, err);
 }
 
 enum rc
@@ -211,12 +214,13 @@ document_update(struct tx *tx, int64_t workspace, const struct document *before,
         rc = folder_ensure(tx, workspace, after->folder, &folder, err);
     if (rc)
         return rc;
-    return db_exec_later(tx->conn, &update,
-                         DB_ARGS(db_int(workspace), db_id(&after->id), db_text(after->name),
-                                 db_text(after->description), db_text(after->mime_type),
-                                 db_text(after->folder), db_text(tag_lines(tx->pool, after)),
-                                 db_int(after->updated_ms), db_text(search_text(tx->pool, after))),
-                         err);
+    rc = db_exec_later(tx->conn, &update,
+                       DB_ARGS(db_int(workspace), db_id(&after->id), db_text(after->name),
+                               db_text(after->description), db_text(after->mime_type),
+                               db_text(after->folder), db_text(tag_lines(tx->pool, after)),
+                               db_int(after->updated_ms), db_text(search_text(tx->pool, after))),
+                       err);
+    return rc ? rc : digest_change(tx, workspace, before, after, err);
 }
 
 enum rc
@@ -237,7 +241,7 @@ document_delete(struct tx *tx, int64_t workspace, const struct document *d, stru
 
     for (size_t i = 0; i < ARRAY_LEN(parts) && !rc; i++)
         rc = db_exec_later(tx->conn, parts[i], DB_ARGS(db_int(workspace), db_id(&d->id)), err);
-    return rc;
+    return rc ? rc : digest_change(tx, workspace, d, NULL, err);
 }
 
 enum rc

@@ -26,6 +26,10 @@ static const char migration_0003_sqlite[] =
 #include "0003_nodes.sqlite.inc"
     ;
 
+static const char migration_0004_sqlite[] =
+#include "0004_digest.sqlite.inc"
+    ;
+
 /*
  * `oldest`: the oldest program, by the version it knows, that can go on working beside the newer
  * ones once this step is done. A step that changes what that one relies on comes a release later.
@@ -40,6 +44,8 @@ static const struct migration {
     {.script = {migration_0001_sqlite, migration_0001_pg}, .oldest = 1},
     {.script = {migration_0002_sqlite, NULL}, .oldest = 2, .finish = audit_chain_seal_all},
     {.script = {migration_0003_sqlite, NULL}, .oldest = 3},
+    /* only where there is one writer, and an older one would not keep it up */
+    {.script = {migration_0004_sqlite, NULL}, .oldest = 4},
 };
 
 static const struct sql make_meta = {
@@ -154,7 +160,9 @@ run(struct db_conn *conn, int version, const uint8_t *audit_key, struct err *err
         rc = finish(conn, m, audit_key, err);
     if (!rc)
         rc = db_exec(conn, &write_version, DB_ARGS(db_int(version)), NULL, err);
-    if (!rc && version >= WITH_OLDEST)
+    /* where a step does nothing, it changes nothing for older programs */
+    if (!rc && (version == WITH_OLDEST ||
+                (version > WITH_OLDEST && db_piece(conn, &m->script))))
         rc = db_exec(conn, &write_oldest, DB_ARGS(db_int(m->oldest)), NULL, err);
     CRASH_POINT("migration.before-commit");
     return rc;
