@@ -176,17 +176,18 @@ documents_json(const struct request *rq, const struct document *docs, size_t n)
     return list;
 }
 
-/* Without a filter the workspace's own total says it. */
+/* Without a filter the workspace's own total says it; -1: it does not. */
 static enum rc
-count(struct tx *tx, int64_t workspace, const struct document_filter *f, int64_t *ret,
-      struct err *err)
+known_total(struct tx *tx, int64_t workspace, const struct document_filter *f, int64_t *ret,
+            struct err *err)
 {
     struct usage u;
     enum rc rc;
 
+    *ret = -1;
     if (f->folder || f->n_tags || f->mime_type || f->search || f->after_ms >= 0 ||
         f->before_ms >= 0)
-        return document_count(tx, workspace, f, ret, err);
+        return RC_OK;
     rc = usage_totals(tx, workspace, &u, err);
     if (!rc)
         *ret = u.documents;
@@ -203,9 +204,9 @@ list_page(struct request *rq, struct tx *tx, struct document_filter *f, int64_t 
     enum rc rc;
 
     f->offset = (page - 1) * f->limit;
-    rc = count(tx, ws, f, &total, err);
+    rc = known_total(tx, ws, f, &total, err);
     if (!rc)
-        rc = document_list(tx, ws, f, &docs, &n, err);
+        rc = document_list(tx, ws, f, &docs, &n, &total, err);
     if (!rc)
         reply_list(rp, "documents", documents_json(rq, docs, n),
                    reply_page_meta(page, f->limit, total));
@@ -225,7 +226,7 @@ list_cursor(struct request *rq, struct tx *tx, struct document_filter *f, const 
 
     f->limit++; /* one more than shown tells whether there is a next page */
     if (!rc)
-        rc = document_list(tx, rq->caller.workspace.number, f, &docs, &n, err);
+        rc = document_list(tx, rq->caller.workspace.number, f, &docs, &n, NULL, err);
     if (rc)
         return rc;
     more = (int64_t)n > per_page;

@@ -7,6 +7,7 @@
  */
 #include "jobs/job.h"
 #include "store/digest.h"
+#include "store/text_sign.h"
 
 #define ENOUGH 4096   /* a list reads so many rows one by one in about a millisecond */
 #define BATCH 512     /* a few milliseconds of the writer */
@@ -35,8 +36,30 @@ static enum rc
 take(struct tx *tx, void *arg, struct err *err)
 {
     struct take *t = arg;
+    enum rc rc = digest_take(tx, t->workspace, BATCH, &t->n, err);
 
-    return digest_take(tx, t->workspace, BATCH, &t->n, err);
+    return rc ? rc : text_sign_next(tx, t->workspace, err);
+}
+
+static enum rc
+mend(struct tx *tx, void *arg, struct err *err)
+{
+    return text_sign_mend(tx, arg, err);
+}
+
+/* Groups whose signatures say too little by now. */
+static enum rc
+mend_some(struct jobs *jobs, struct err *err)
+{
+    bool more = !engine_is_shared(jobs->service->app->engine);
+    enum rc rc = RC_OK;
+
+    while (!rc && more && !jobs_stopping(jobs)) {
+        SCOPED_POOL(pool);
+
+        rc = engine_write(jobs->service->app->engine, 0, pool, mend, &more, err);
+    }
+    return rc;
 }
 
 static enum rc
@@ -61,6 +84,8 @@ run(struct jobs *jobs, struct err *err)
         }
         jobs_breathe(jobs);
     }
+    if (!rc)
+        rc = mend_some(jobs, err);
     if (!rc)
         job_backlog(jobs, &job_digest, 0, 0);
     return rc;

@@ -12,8 +12,7 @@
 #define LEASE_MS 30000 /* after a node has died, another does its work */
 
 static const struct job_kind *const kinds[JOBS_KINDS] = {
-    &job_purge, &job_expiry, &job_sweep, &job_retention, &job_budgets, &job_heads,
-    &job_digest,
+    &job_purge, &job_expiry, &job_sweep, &job_retention, &job_budgets, &job_heads, &job_digest,
 };
 
 static struct metrics *

@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "store/document_row.h"
+#include "store/text_sign.h"
 
 /*
  * What fits into a page of the index with others of its kind. A longer one goes to pages of its
@@ -152,9 +153,9 @@ static enum rc
 drop_block(struct tx *tx, int64_t workspace, const struct block *b, struct err *err)
 {
     int64_t widened = 0;
-    enum rc rc = db_exec(tx->conn, &widen_block,
-                         DB_ARGS(db_int(workspace), db_id(&b->last), db_id(&b->after)), &widened,
-                         err);
+    enum rc rc =
+        db_exec(tx->conn, &widen_block,
+                DB_ARGS(db_int(workspace), db_id(&b->last), db_id(&b->after)), &widened, err);
 
     if (rc || widened == 0)
         return rc ? rc : put_block(tx, workspace, b, err);
@@ -185,15 +186,14 @@ block_add(struct block *b, const char *text)
 
 /* Makes the block that a document belongs to anew from the rows. */
 static enum rc
-refresh_block(struct tx *tx, int64_t workspace, const struct id *id, struct err *err)
+refresh_block(struct tx *tx, int64_t workspace, const struct id *id, bool added, struct err *err)
 {
     SCOPED(db_cursor) at = NULL;
     SCOPED(db_cursor) c = NULL;
     struct block b;
     struct id after;
     bool row = true;
-    enum rc rc =
-        db_query_one(tx->conn, &block_of, DB_ARGS(db_int(workspace), db_id(id)), &at, err);
+    enum rc rc = db_query_one(tx->conn, &block_of, DB_ARGS(db_int(workspace), db_id(id)), &at, err);
 
     if (rc)
         return rc;
@@ -210,8 +210,8 @@ refresh_block(struct tx *tx, int64_t workspace, const struct id *id, struct err 
     }
     if (rc)
         return rc;
-    return b.documents > 0 ? put_block(tx, workspace, &b, err)
-                           : drop_block(tx, workspace, &b, err);
+    rc = b.documents > 0 ? put_block(tx, workspace, &b, err) : drop_block(tx, workspace, &b, err);
+    return rc || !added ? rc : text_sign_stale(tx, workspace, &b.last, err);
 }
 
 enum rc
@@ -229,7 +229,7 @@ digest_change(struct tx *tx, int64_t workspace, const struct document *before,
     if (!rc && after)
         rc = add_facets(tx, workspace, after, 1, err);
     if (!rc)
-        rc = refresh_block(tx, workspace, id, err);
+        rc = refresh_block(tx, workspace, id, after != NULL, err);
     if (!rc && (!before || !after))
         rc = db_exec(tx->conn, &write_state,
                      DB_ARGS(db_int(workspace), db_id(&g.upto), db_int(after ? 1 : -1)), NULL, err);

@@ -41,8 +41,8 @@ MUST_CHECK enum rc digest_total_between(struct tx *tx, int64_t workspace, enum f
                                         struct err *err);
 
 /* Up to `max` workspaces with at least `min` documents that are not taken up. */
-MUST_CHECK enum rc digest_due(struct tx *tx, int64_t min, int64_t max, int64_t **ret,
-                              size_t *ret_n, struct err *err);
+MUST_CHECK enum rc digest_due(struct tx *tx, int64_t min, int64_t max, int64_t **ret, size_t *ret_n,
+                              struct err *err);
 
 /* Takes up the next documents, up to `max`; *ret is how many. */
 MUST_CHECK enum rc digest_take(struct tx *tx, int64_t workspace, int64_t max, int64_t *ret,

@@ -103,10 +103,14 @@ struct document_filter {
 
 #define DOCUMENT_TAGS_MAX 10 /* of a filter */
 
+/*
+ * `ret_total` gets how many match, whatever the limit, offset and cursor say; one that is not
+ * negative is known to the caller already. NULL: nobody asks.
+ */
 MUST_CHECK enum rc document_list(struct tx *tx, int64_t workspace,
                                  const struct document_filter *filter, struct document **ret,
-                                 size_t *ret_n, struct err *err);
-/* How many match, whatever the limit, offset and cursor say. */
+                                 size_t *ret_n, int64_t *ret_total, struct err *err);
+/* The total alone. */
 MUST_CHECK enum rc document_count(struct tx *tx, int64_t workspace,
                                   const struct document_filter *filter, int64_t *ret,
                                   struct err *err);

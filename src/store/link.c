@@ -21,15 +21,24 @@ static const struct sql delete_one =
     SQL("DELETE FROM link WHERE workspace_id = $1 AND document_id = $2 AND id = $3");
 static const struct sql delete_entity =
     SQL("DELETE FROM link WHERE workspace_id = $1 AND entity_type = $2 AND entity_id = $3");
-static const struct sql count_entity =
-    SQL("SELECT count(*) FROM link WHERE workspace_id = $1 AND entity_type = $2 AND entity_id = $3"
-        " AND (CAST($4 AS TEXT) IS NULL OR role = $4)");
-static const struct sql page_entity =
-    SQL("SELECT d.id, d.name, d.description, d.mime_type, d.size_bytes, d.storage_path, d.folder,"
-        " d.tags, d.created_by, d.updated_at, d.blob_id, d.sha256, l.id, l.role"
-        " FROM link l JOIN document d ON d.workspace_id = l.workspace_id AND d.id = l.document_id"
-        " WHERE l.workspace_id = $1 AND l.entity_type = $2 AND l.entity_id = $3"
-        " AND (CAST($4 AS TEXT) IS NULL OR l.role = $4) ORDER BY l.id DESC LIMIT $5 OFFSET $6");
+/* Without a role the index alone answers. */
+#define OF_ENTITY " WHERE workspace_id = $1 AND entity_type = $2 AND entity_id = $3"
+#define IN_ROLE " AND role = $4"
+static const struct sql count_entity[] = {
+    SQL("SELECT count(*) FROM link" OF_ENTITY),
+    SQL("SELECT count(*) FROM link" OF_ENTITY IN_ROLE),
+};
+/* The page is cut before the documents are looked up. Without a role $4 is there all the same. */
+#define PAGE(condition)                                                                            \
+    SQL("SELECT d.id, d.name, d.description, d.mime_type, d.size_bytes, d.storage_path, d.folder," \
+        " d.tags, d.created_by, d.updated_at, d.blob_id, d.sha256, l.id, l.role"                   \
+        " FROM (SELECT workspace_id, document_id, id, role FROM link" OF_ENTITY condition          \
+        " ORDER BY id DESC LIMIT $5 OFFSET $6) l JOIN document d"                                  \
+        " ON d.workspace_id = l.workspace_id AND d.id = l.document_id ORDER BY l.id DESC")
+static const struct sql page_entity[] = {
+    PAGE(" AND CAST($4 AS TEXT) IS NULL"),
+    PAGE(IN_ROLE),
+};
 
 enum rc
 link_ask(struct tx *tx, int64_t workspace, const struct link *l, struct db_cursor **ret,
@@ -154,9 +163,8 @@ count_links(struct tx *tx, int64_t workspace, enum entity_type type, const char 
             const char *role, int64_t *ret, struct err *err)
 {
     SCOPED(db_cursor) c = NULL;
-    enum rc rc = db_query_one(
-        tx->conn, &count_entity,
-        DB_ARGS(db_int(workspace), db_int(type), db_text(entity_id), db_text(role)), &c, err);
+    struct db_value values[] = {db_int(workspace), db_int(type), db_text(entity_id), db_text(role)};
+    enum rc rc = db_query_one(tx->conn, &count_entity[role != NULL], values, role ? 4 : 3, &c, err);
 
     if (!rc)
         *ret = db_col_int(c, 0);
@@ -176,7 +184,7 @@ link_documents(struct tx *tx, int64_t workspace, enum entity_type type, const ch
 
     rc = count_links(tx, workspace, type, entity_id, role, ret_total, err);
     if (!rc)
-        rc = db_query(tx->conn, &page_entity,
+        rc = db_query(tx->conn, &page_entity[role != NULL],
                       DB_ARGS(db_int(workspace), db_int(type), db_text(entity_id), db_text(role),
                               db_int(limit), db_int(offset)),
                       &c, err);

@@ -161,8 +161,7 @@ run(struct db_conn *conn, int version, const uint8_t *audit_key, struct err *err
     if (!rc)
         rc = db_exec(conn, &write_version, DB_ARGS(db_int(version)), NULL, err);
     /* where a step does nothing, it changes nothing for older programs */
-    if (!rc && (version == WITH_OLDEST ||
-                (version > WITH_OLDEST && db_piece(conn, &m->script))))
+    if (!rc && (version == WITH_OLDEST || (version > WITH_OLDEST && db_piece(conn, &m->script))))
         rc = db_exec(conn, &write_oldest, DB_ARGS(db_int(m->oldest)), NULL, err);
     CRASH_POINT("migration.before-commit");
     return rc;

@@ -179,7 +179,7 @@ check_pages(struct scratch *s, enum document_sort sort, bool descending, const c
     struct document *docs;
 
     while (n > 0) {
-        EXPECT(RC_OK, document_list(TX, WS, &f, &docs, &n, ERR));
+        EXPECT(RC_OK, document_list(TX, WS, &f, &docs, &n, NULL, ERR));
         for (size_t i = 0; i < n; i++, at++) {
             struct document_filter g = f;
             struct document *one;
@@ -188,7 +188,7 @@ check_pages(struct scratch *s, enum document_sort sort, bool descending, const c
             assert_int_equal(docs[i].name[0], names[at]);
             g.has_cursor = false;
             g.offset = (int64_t)at;
-            EXPECT(RC_OK, document_list(TX, WS, &g, &one, &got, ERR));
+            EXPECT(RC_OK, document_list(TX, WS, &g, &one, &got, NULL, ERR));
             assert_true(id_equal(&one[0].id, &docs[i].id));
             f.has_cursor = true;
             f.cursor_id = docs[i].id;

@@ -26,3 +26,23 @@ CREATE TABLE text_block (
     texts        BLOB NOT NULL,
     PRIMARY KEY (workspace_id, last_id)
 ) WITHOUT ROWID;
+
+-- Which of these blocks can have a word at all: groups of 64 segments of some blocks each. `ends` are
+-- the last ids of the segments; in text_sign stands, for each of the possible values of three bytes
+-- in a row, in which of the segments they are found. A segment in `stale` may have others, too.
+CREATE TABLE text_group (
+    workspace_id INTEGER NOT NULL,
+    last_id      BLOB NOT NULL,
+    after_id     BLOB NOT NULL,
+    ends         BLOB NOT NULL,
+    stale        INTEGER NOT NULL,                       -- a bit for each segment
+    PRIMARY KEY (workspace_id, last_id)
+) WITHOUT ROWID;
+
+CREATE TABLE text_sign (
+    workspace_id INTEGER NOT NULL,
+    last_id      BLOB NOT NULL,                          -- of the group
+    part         INTEGER NOT NULL,
+    bits         BLOB NOT NULL,
+    PRIMARY KEY (workspace_id, last_id, part)
+) WITHOUT ROWID;
