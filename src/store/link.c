@@ -21,23 +21,28 @@ static const struct sql delete_one =
     SQL("DELETE FROM link WHERE workspace_id = $1 AND document_id = $2 AND id = $3");
 static const struct sql delete_entity =
     SQL("DELETE FROM link WHERE workspace_id = $1 AND entity_type = $2 AND entity_id = $3");
-/* Without a role the index alone answers. */
+/*
+ * Without a role the index alone answers. With one, SQLite would rather go through all links of the
+ * workspace by the primary key than look up the rows of one entity.
+ */
 #define OF_ENTITY " WHERE workspace_id = $1 AND entity_type = $2 AND entity_id = $3"
 #define IN_ROLE " AND role = $4"
+#define COUNT(from, condition) "SELECT count(*) FROM " from OF_ENTITY condition
 static const struct sql count_entity[] = {
-    SQL("SELECT count(*) FROM link" OF_ENTITY),
-    SQL("SELECT count(*) FROM link" OF_ENTITY IN_ROLE),
+    {.sqlite = COUNT("link INDEXED BY link_entity", ""), .pg = COUNT("link", "")},
+    {.sqlite = COUNT("link INDEXED BY link_entity", IN_ROLE), .pg = COUNT("link", IN_ROLE)},
 };
 /* The page is cut before the documents are looked up. Without a role $4 is there all the same. */
-#define PAGE(condition)                                                                            \
-    SQL("SELECT d.id, d.name, d.description, d.mime_type, d.size_bytes, d.storage_path, d.folder," \
-        " d.tags, d.created_by, d.updated_at, d.blob_id, d.sha256, l.id, l.role"                   \
-        " FROM (SELECT workspace_id, document_id, id, role FROM link" OF_ENTITY condition          \
-        " ORDER BY id DESC LIMIT $5 OFFSET $6) l JOIN document d"                                  \
-        " ON d.workspace_id = l.workspace_id AND d.id = l.document_id ORDER BY l.id DESC")
+#define PAGE(from, condition)                                                                      \
+    "SELECT d.id, d.name, d.description, d.mime_type, d.size_bytes, d.storage_path, d.folder,"     \
+    " d.tags, d.created_by, d.updated_at, d.blob_id, d.sha256, l.id, l.role"                       \
+    " FROM (SELECT workspace_id, document_id, id, role FROM " from OF_ENTITY condition             \
+    " ORDER BY id DESC LIMIT $5 OFFSET $6) l JOIN document d"                                      \
+    " ON d.workspace_id = l.workspace_id AND d.id = l.document_id ORDER BY l.id DESC"
+#define ANY_ROLE " AND CAST($4 AS TEXT) IS NULL"
 static const struct sql page_entity[] = {
-    PAGE(" AND CAST($4 AS TEXT) IS NULL"),
-    PAGE(IN_ROLE),
+    {.sqlite = PAGE("link INDEXED BY link_entity", ANY_ROLE), .pg = PAGE("link", ANY_ROLE)},
+    {.sqlite = PAGE("link INDEXED BY link_entity", IN_ROLE), .pg = PAGE("link", IN_ROLE)},
 };
 
 enum rc
