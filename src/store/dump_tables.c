@@ -137,7 +137,8 @@ const char *const dump_left_out[] = {
     "blob_home",      /* the bytes are in another store then */
     "incoming",       /* by URLs of the store that is left: whoever has one asks for another */
     "lease",          /* of nodes that are running */
-    NULL,
+    "digest",         /* follows from the documents, and is made anew */
+    "facet_total",    "text_block", "text_group", "text_sign", NULL,
 };
 
 const struct dump_table *

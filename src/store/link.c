@@ -36,9 +36,9 @@ static const struct sql count_entity[] = {
 #define PAGE(from, condition)                                                                      \
     "SELECT d.id, d.name, d.description, d.mime_type, d.size_bytes, d.storage_path, d.folder,"     \
     " d.tags, d.created_by, d.updated_at, d.blob_id, d.sha256, l.id, l.role"                       \
-    " FROM (SELECT workspace_id, document_id, id, role FROM " from OF_ENTITY condition             \
+    " FROM (SELECT document_id, id, role FROM " from OF_ENTITY condition                           \
     " ORDER BY id DESC LIMIT $5 OFFSET $6) l JOIN document d"                                      \
-    " ON d.workspace_id = l.workspace_id AND d.id = l.document_id ORDER BY l.id DESC"
+    " ON d.workspace_id = $1 AND d.id = l.document_id ORDER BY l.id DESC"
 #define ANY_ROLE " AND CAST($4 AS TEXT) IS NULL"
 static const struct sql page_entity[] = {
     {.sqlite = PAGE("link INDEXED BY link_entity", ANY_ROLE), .pg = PAGE("link", ANY_ROLE)},
