@@ -12,6 +12,7 @@
 #include "db/db_driver.h"
 
 #define CACHE_SLOTS 512 /* power of two, well above the number of static statements */
+#define BUILT_SLOTS 32  /* power of two; of lists that are asked for again and again */
 #define MAX_ARGS 48
 #define BUSY_MS 5000
 #define CHECKPOINT_BUSY_MS 100
@@ -26,7 +27,8 @@ struct lite {
 struct lite_cursor {
     struct db_cursor base;
     struct lite_conn *conn;
-    const struct sql *key; /* NULL: built, finalised with the cursor */
+    const struct sql *key; /* NULL: built */
+    bool kept;             /* in a slot; else finalised with the cursor */
     sqlite3_stmt *stmt;
     int slot[MAX_ARGS];
     bool busy;
@@ -37,6 +39,7 @@ struct lite_conn {
     sqlite3 *db;
     int64_t deadline_ms;
     struct lite_cursor *cache[CACHE_SLOTS];
+    struct lite_cursor *built[BUILT_SLOTS]; /* by a hash of the text; the last one stays */
 };
 
 static const struct db_driver driver;
@@ -105,6 +108,10 @@ lite_conn_free(struct db_conn *conn)
     for (int i = 0; i < CACHE_SLOTS; i++) {
         if (c->cache[i])
             (void)sqlite3_finalize(c->cache[i]->stmt);
+    }
+    for (int i = 0; i < BUILT_SLOTS; i++) {
+        if (c->built[i])
+            (void)sqlite3_finalize(c->built[i]->stmt);
     }
     (void)sqlite3_close_v2(c->db);
     (void)talloc_free(c);
@@ -219,7 +226,37 @@ cached(struct lite_conn *c, const struct sql *sql, struct lite_cursor **ret, str
     if (rc)
         return rc;
     c->cache[at]->key = sql;
+    c->cache[at]->kept = true;
     *ret = c->cache[at];
+    return RC_OK;
+}
+
+/* Preparing a list's statement costs more than running it. */
+static enum rc
+cached_built(struct lite_conn *c, const char *text, struct lite_cursor **ret, struct err *err)
+{
+    struct lite_cursor **slot;
+    uint32_t hash = 2166136261u;
+    enum rc rc;
+
+    for (const char *p = text; *p; p++)
+        hash = (hash ^ (uint8_t)*p) * 16777619u;
+    slot = &c->built[hash % BUILT_SLOTS];
+    if (*slot && (*slot)->busy)
+        return prepare(c, text, false, ret, err);
+    if (*slot && streq(sqlite3_sql((*slot)->stmt), text)) {
+        *ret = *slot;
+        return RC_OK;
+    }
+    if (*slot) {
+        (void)sqlite3_finalize((*slot)->stmt);
+        TALLOC_FREE(*slot);
+    }
+    rc = prepare(c, text, true, slot, err);
+    if (rc)
+        return rc;
+    (*slot)->kept = true;
+    *ret = *slot;
     return RC_OK;
 }
 
@@ -229,7 +266,7 @@ lite_cursor_free(struct db_cursor *cursor)
     struct lite_cursor *cur = (struct lite_cursor *)cursor;
 
     cur->busy = false;
-    if (!cur->key) {
+    if (!cur->kept) {
         (void)sqlite3_finalize(cur->stmt);
         (void)talloc_free(cur);
         return;
@@ -263,7 +300,7 @@ lite_query(struct db_conn *conn, const struct sql *sql, const char *built,
     enum rc rc;
 
     BUG_ON(n > MAX_ARGS);
-    rc = sql ? cached(c, sql, &cur, err) : prepare(c, built, false, &cur, err);
+    rc = sql ? cached(c, sql, &cur, err) : cached_built(c, built, &cur, err);
     if (rc)
         return rc;
     BUG_ON(cur->busy); /* one cursor a statement at a time: it is the prepared one itself */
