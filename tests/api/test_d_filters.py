@@ -20,8 +20,8 @@ pytestmark = pytest.mark.embedded
 DOCUMENTS = 45_000      # more than a signed group of blocks holds
 TAIL = 4096             # as many may wait to be taken up
 DIGEST = ("digest", "facet_total", "text_block", "text_group", "text_sign")
-NEEDLES = ["zebrafink", "acme", "a", "12", "123", "M\u00dcLLER", "\u00fc", ".pdf", "nowhere", "9.pdf",
-           "letter 30", "%", "_", "\\", "fink 6", "bericht m\u00fcller invoice", "x" * 300]
+NEEDLES = ["zebrafink", "acme", "a", "12", "123", "M\u00dcLLER", "\u00fc", ".pdf", "nowhere",
+           "9.pdf", "letter 30", "%", "_", "\\", "fink 6", "bericht m\u00fcller invoice", "x" * 300]
 FOLDERS = ["/half", "/clients", "/clients/c0007", "/clients/c0007/mail", "/rare", "/nope", "/ha"]
 TAGS = [["half"], ["rare"], ["permille"], ["tag007"], ["nope"], ["half", "tag007"],
         ["rare", "half"], ["moved"]]
@@ -163,7 +163,7 @@ def uuid_text(identifier):
 
 
 def test_a_file_of_an_older_program(large, tmp_path):
-    """The tables are made at once, and taken up behind the requests; answers are right at any time."""
+    """Taken up behind the requests; answers are right at any time."""
     server, key = large
     old = harness.Server(data_dir=tmp_path / "data")
     server.stop()
