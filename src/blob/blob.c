@@ -38,6 +38,12 @@ blob_store_identify(struct blob_store *store, const uint8_t identity[BLOB_IDENTI
     return store->driver->identify(store, identity, err);
 }
 
+enum rc
+blob_store_share_syncs(struct blob_store *store, struct err *err)
+{
+    return store->driver->share_syncs ? store->driver->share_syncs(store, err) : RC_OK;
+}
+
 int64_t
 blob_store_free_bytes(struct blob_store *store)
 {
@@ -74,9 +80,9 @@ failed_before(const struct blob_writer *w, struct err *err)
 enum rc
 blob_write(struct blob_writer *w, const void *bytes, size_t len, struct err *err)
 {
-    BUG_ON(!w->hash || len > (uint64_t)(INT64_MAX - w->size));
     if (w->failed)
         return failed_before(w, err);
+    BUG_ON(!w->hash || len > (uint64_t)(INT64_MAX - w->size));
     if (len == 0)
         return RC_OK;
     w->failed = w->store->driver->write(w, bytes, len, err);
@@ -96,14 +102,15 @@ blob_writer_size(const struct blob_writer *w)
 enum rc
 blob_write_finish(struct blob_writer *w, struct blob_info *ret, struct err *err)
 {
-    BUG_ON(!w->hash);
     if (w->failed)
         return failed_before(w, err);
+    BUG_ON(!w->hash);
+    sha256_done(&w->hash, w->sha256);
     w->failed = w->store->driver->write_finish(w, err);
     if (w->failed)
         return w->failed;
     ret->size = w->size;
-    sha256_done(&w->hash, ret->sha256);
+    memcpy(ret->sha256, w->sha256, SHA256_LEN);
     return RC_OK;
 }
 

@@ -6,7 +6,7 @@
  *  I2  A key is written once; there is no overwrite, so a reader needs no lock.
  *  I3  blob_delete() of an absent key succeeds: retries are safe.
  *  I4  In a store with BLOB_DURABLE, RC_OK of blob_write_finish() and blob_delete() is on disk.
- *  I5  A failed sync is never repeated. After a directory could not be synced (COMMIT_UNKNOWN) the
+ *  I5  A failed sync is never repeated. After a directory or a journal could not be synced (COMMIT_UNKNOWN) the
  *      store answers UNAVAILABLE to every further finish and delete: what the disk holds is known
  *      only to the next start, so the caller should end the process.
  *  I6  A client's text never becomes part of a name.
@@ -85,6 +85,12 @@ MUST_CHECK enum rc blob_store_identity(struct blob_store *store, uint8_t ret[BLO
 /* Gives it one, unless it has one. Errors: STORAGE_FULL, UNAVAILABLE, IO. */
 MUST_CHECK enum rc blob_store_identify(struct blob_store *store,
                                        const uint8_t identity[BLOB_IDENTITY_LEN], struct err *err);
+
+/*
+ * From now on many small blobs are written at once, which may share what makes them durable. Before
+ * there are writers, once. Errors: STORAGE_FULL, UNAVAILABLE, IO.
+ */
+MUST_CHECK enum rc blob_store_share_syncs(struct blob_store *store, struct err *err);
 
 /* Bytes that can still be written; INT64_MAX when there is no bound, 0 when it cannot be told. */
 int64_t blob_store_free_bytes(struct blob_store *store);

@@ -30,6 +30,9 @@ struct blob_driver {
     /* Required. As blob_store_free_bytes(). */
     int64_t (*free_bytes)(struct blob_store *store);
 
+    /* Optional. As blob_store_share_syncs(). */
+    enum rc (*share_syncs)(struct blob_store *store, struct err *err);
+
     /* Required. As blob_write_open(); the wrapper fills the embedded struct afterwards. */
     enum rc (*write_open)(struct blob_store *store, const struct blob_key *key,
                           struct blob_writer **ret, struct err *err);
@@ -99,6 +102,7 @@ struct blob_writer {
     struct blob_key key;
     int64_t size;
     struct sha256 *hash; /* NULL once finished */
+    uint8_t sha256[SHA256_LEN]; /* from write_finish() on */
     enum rc failed;      /* the first failure, RC_OK before it */
 };
 

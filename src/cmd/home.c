@@ -21,7 +21,7 @@
 #include "store/schema.h"
 
 #define ELSEWHERE "rows-elsewhere"
-#define BLOB_THREADS 8
+#define BLOB_THREADS 64 /* so many uploads share a sync */
 #define BLOB_WAITING 4096
 #define BALLAST_BYTES MIB(16)
 #define QUERY_THREADS 2

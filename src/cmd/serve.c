@@ -118,6 +118,9 @@ start(struct serving *s, const struct conf *conf, struct err *err)
         rc = home_open(conf, 0, &s->home, err);
     if (rc)
         return rc;
+    rc = blob_store_share_syncs(s->home->app.blobs, err);
+    if (rc)
+        return rc;
     if (s->home->newest_ms)
         clock_resume(s->home->newest_ms);
     lent_sweep(s->home->dir);

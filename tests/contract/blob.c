@@ -35,6 +35,15 @@ open_mem(const char *dir, struct blob_store **ret, struct err *err)
     return blob_store_open_mem(ret, err);
 }
 
+/* As a server has it: small blobs go by a journal. */
+static enum rc
+open_shared(const char *dir, struct blob_store **ret, struct err *err)
+{
+    enum rc rc = blob_store_open_fs(dir, ret, err);
+
+    return rc ? rc : blob_store_share_syncs(*ret, err);
+}
+
 /* A prefix of its own in the bucket that DOSSIER_TEST_S3 names: as the directory is called. */
 static enum rc
 open_s3(const char *dir, struct blob_store **ret, struct err *err)
@@ -50,6 +59,7 @@ open_s3(const char *dir, struct blob_store **ret, struct err *err)
 static struct subject subjects[] = {
     {.name = "fs", .open = blob_store_open_fs},
     {.name = "fs, named", .open = blob_store_open_fs_named},
+    {.name = "fs, shared", .open = open_shared},
     {.name = "mem", .open = open_mem},
     {.name = "s3", .open = open_s3, .needs = "DOSSIER_TEST_S3"},
 };

@@ -19,6 +19,7 @@ name for that moment. What the model of a disk promises is less than any file sy
   the file does not do (ext4 and xfs would), nor syncing a directory below or above. Of later
   changes any may have happened, also when earlier ones have not; but one name goes through its
   states in order, and a rename is one act.
+- After a sync of the whole file system all that was done before it is on disk.
 - A sync that has not returned has promised nothing.
 - What is mapped into memory (SQLite's -shm) is lost.
 """
@@ -34,8 +35,9 @@ from pathlib import Path
 
 SECTOR = 512
 # the same as in recorder.c
-ROOT, CREATE, MKDIR, WRITE, RESIZE, LINK, UNLINK, RENAME, SYNC = range(1, 10)
+ROOT, CREATE, MKDIR, WRITE, RESIZE, LINK, UNLINK, RENAME, SYNC, SYNC_ALL = range(1, 11)
 RECORD = struct.Struct("<4I4Q")
+ALL = "*"       # the path of what a sync of the whole file system is asked for
 
 
 @dataclass
@@ -83,7 +85,7 @@ class Log:
     def syncs(self):
         """The positions just before and just after each sync."""
         return [end for before, record in zip(self.records, self.records[1:])
-                if record.op == SYNC for end in (before.end, record.end)]
+                if record.op in (SYNC, SYNC_ALL) for end in (before.end, record.end)]
 
 
 # ---- the disk ----
@@ -228,6 +230,11 @@ class Disk:
         self.files[record.file].sync()
         self.unsynced.discard(self.files[record.file])
 
+    def _sync_all(self, _record):
+        for file in self.unsynced:
+            file.sync()
+        self.unsynced.clear()
+
     def path(self, inode):
         """Where a process sees a file; "" when it has no name."""
         file, names = self.files[inode], []
@@ -249,7 +256,7 @@ class Disk:
 
 ACTS = {ROOT: Disk._root, CREATE: Disk._create, MKDIR: Disk._mkdir, WRITE: Disk._change,
         RESIZE: Disk._change, LINK: Disk._link, UNLINK: Disk._unlink, RENAME: Disk._rename,
-        SYNC: Disk._sync}
+        SYNC: Disk._sync, SYNC_ALL: Disk._sync_all}
 
 
 # ---- what happens to be on it ----
@@ -413,17 +420,23 @@ def private(path, flags):
     return os.open(path, flags, 0o600)
 
 
+def is_unheard(disk, record, deaf):
+    if record.op == SYNC_ALL:
+        return deaf(ALL)
+    return record.op == SYNC and deaf(disk.path(record.file))
+
+
 def crash_states(log, plan, deaf=None, before=None):
     """The states of a plan, [(position, policy, seed)], in order of their positions. Each is to be
     written before the next is asked for. `deaf(path)` true: this disk does not keep what it
-    promised when the file or directory of that path was synced. `before`: the Disk at first, which
+    promised when the file or directory of that path, or ALL, was synced. `before`: the Disk at first, which
     is left as it is."""
     disk = copy.deepcopy(before) if before else Disk()
     done = 0
     for position, policy, seed in sorted(plan, key=lambda part: part[0]):
         until = log.after(position)
         for record in log.records[done:until]:
-            if not (deaf and record.op == SYNC and deaf(disk.path(record.file))):
+            if not (deaf and is_unheard(disk, record, deaf)):
                 disk.take(record)
         done = until
         yield State(disk, position, policy, seed)

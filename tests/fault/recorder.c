@@ -39,7 +39,8 @@ enum op {
     OP_LINK,
     OP_UNLINK,
     OP_RENAME,
-    OP_SYNC
+    OP_SYNC,
+    OP_SYNC_ALL
 };
 
 struct record {
@@ -485,6 +486,21 @@ int
 fdatasync(int fd)
 {
     return sync_recorded(REAL(fdatasync), fd);
+}
+
+int
+syncfs(int fd)
+{
+    int failed;
+
+    if (!file_of(fd))
+        return REAL(syncfs)(fd);
+    begin();
+    failed = REAL(syncfs)(fd);
+    if (!failed)
+        put((struct record){.op = OP_SYNC_ALL}, NULL, NULL, NULL);
+    end();
+    return failed;
 }
 
 __attribute__((constructor)) static void

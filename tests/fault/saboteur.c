@@ -363,6 +363,12 @@ fsync(int fd)
 }
 
 int
+syncfs(int fd)
+{
+    return judge_fd(CALL_syncfs, fd) == BROKEN ? -1 : REAL(syncfs)(fd);
+}
+
+int
 fdatasync(int fd)
 {
     return judge_fd(CALL_fdatasync, fd) == BROKEN ? -1 : REAL(fdatasync)(fd);

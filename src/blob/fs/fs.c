@@ -5,8 +5,10 @@
  *   objects/ab/cd/…   a blob (blob/name.h)
  *   tmp/<32 hex>      being written
  *   store-id          who this store is
+ *   journal-0, -1     small blobs whose files may not be on disk yet (journal.h)
  *
- *  I1  A file in objects/ is complete and on disk before it has that name; no call can replace it.
+ *  I1  A file in objects/ is complete before it has that name, and it or its record in a journal is
+ *      on disk; no call can replace it.
  *  I2  A directory whose bit is set in known_middles (ab) or known_leaves (ab/cd) is itself on
  *      disk, with all above it.
  *  I3  No sync is called again after it failed: the kernel forgets what it could not write and
@@ -26,16 +28,10 @@
 
 #include "base/crash.h"
 #include "blob/fs/fs.h"
+#include "blob/fs/journal.h"
 
 /* Writing out a large stream begins while it comes in, so that the last sync is short. */
 #define FLUSH_EACH MIB(1)
-
-struct fs_writer {
-    struct blob_writer base;
-    int fd;
-    char tmp[ID_HEX + 1]; /* its name in tmp/, "" when it has none there */
-    int64_t flushed;      /* bytes handed to the disk early */
-};
 
 struct fs_reader {
     struct blob_reader base;
@@ -70,6 +66,8 @@ sync_dir(struct fs_store *st, int fd, struct err *err)
 static enum rc
 check_whole(struct fs_store *st, struct err *err)
 {
+    if (atomic_exchange(&st->untold, false))
+        return err_set(err, RC_COMMIT_UNKNOWN, "a journal of small blobs could not be emptied");
     if (atomic_load(&st->broken))
         return err_set(err, RC_UNAVAILABLE, "a blob directory could not be synced before");
     return RC_OK;
@@ -178,6 +176,20 @@ leaf_make(struct fs_store *st, const struct blob_key *key, int *ret, struct err 
     return RC_OK;
 }
 
+enum rc
+fs_leaf_reach(struct fs_store *st, const struct blob_key *key, int *ret, struct err *err)
+{
+    SCOPED_FD middle = -1;
+    enum rc rc = leaf_open(st, key, ret, err);
+
+    if (rc != RC_NOT_FOUND)
+        return rc;
+    middle = make_dir(st->objects, key->id.b[14]);
+    if (middle >= 0)
+        *ret = make_dir(middle, key->id.b[15]);
+    return middle >= 0 && *ret >= 0 ? RC_OK : fs_fail(err, "making a blob directory");
+}
+
 /* --- writing --- */
 
 int
@@ -204,36 +216,21 @@ fs_temporary_open(struct fs_store *st, bool anonymous, char tmp[ID_HEX + 1])
     return fd;
 }
 
+/* The file of a writer, empty. */
 static enum rc
-fs_write_open(struct blob_store *base, const struct blob_key *key, struct blob_writer **ret,
-              struct err *err)
+open_file(struct fs_store *st, struct fs_writer *w, struct err *err)
 {
-    struct fs_store *st = (struct fs_store *)base;
-    struct fs_writer *w;
-    char tmp[ID_HEX + 1];
-    int fd;
-
-    (void)key;
-    fd = fs_temporary_open(st, st->anonymous, tmp);
-    if (fd < 0)
-        return fs_fail(err, "making a temporary file");
-    CRASH_POINT("blob.after-open");
-    w = MEM_NEW(NULL, struct fs_writer);
-    w->fd = fd;
-    memcpy(w->tmp, tmp, sizeof(tmp));
-    *ret = &w->base;
-    return RC_OK;
+    w->fd = fs_temporary_open(st, st->anonymous, w->tmp);
+    return w->fd < 0 ? fs_fail(err, "making a temporary file") : RC_OK;
 }
 
 static enum rc
-fs_write(struct blob_writer *base, const void *bytes, size_t len, struct err *err)
+write_all(int fd, const void *bytes, size_t len, struct err *err)
 {
-    struct fs_writer *w = (struct fs_writer *)base;
     const char *at = bytes;
-    int64_t size = base->size + (int64_t)len;
 
     while (len > 0) {
-        ssize_t n = write(w->fd, at, len);
+        ssize_t n = write(fd, at, len);
 
         if (n < 0 && errno == EINTR)
             continue;
@@ -242,6 +239,56 @@ fs_write(struct blob_writer *base, const void *bytes, size_t len, struct err *er
         at += n;
         len -= (size_t)n;
     }
+    return RC_OK;
+}
+
+enum rc
+fs_spill(struct fs_store *st, struct fs_writer *w, struct err *err)
+{
+    enum rc rc = open_file(st, w, err);
+
+    return rc ? rc : write_all(w->fd, w->buffer + RECORD_SECTOR, (size_t)w->base.size, err);
+}
+
+static enum rc
+fs_write_open(struct blob_store *base, const struct blob_key *key, struct blob_writer **ret,
+              struct err *err)
+{
+    struct fs_store *st = (struct fs_store *)base;
+    struct fs_writer *w = MEM_NEW(NULL, struct fs_writer);
+    enum rc rc = RC_OK;
+
+    (void)key;
+    w->fd = -1;
+    if (!small_open(st, w))
+        rc = open_file(st, w, err);
+    if (rc) {
+        (void)talloc_free(w);
+        return rc;
+    }
+    CRASH_POINT("blob.after-open");
+    *ret = &w->base;
+    return RC_OK;
+}
+
+static enum rc
+fs_write(struct blob_writer *base, const void *bytes, size_t len, struct err *err)
+{
+    struct fs_writer *w = (struct fs_writer *)base;
+    struct fs_store *st = (struct fs_store *)base->store;
+    int64_t size = base->size + (int64_t)len;
+    enum rc rc = RC_OK;
+
+    if (w->buffer && small_write(st, w, bytes, len))
+        return RC_OK;
+    if (w->buffer) {
+        rc = fs_spill(st, w, err);
+        small_close(st, w);
+    }
+    if (!rc)
+        rc = write_all(w->fd, bytes, len, err);
+    if (rc)
+        return rc;
     if (size - w->flushed >= FLUSH_EACH) {
         /* Only a head start: fdatasync() is what counts and reports. */
         (void)sync_file_range(w->fd, w->flushed, size - w->flushed, SYNC_FILE_RANGE_WRITE);
@@ -251,9 +298,8 @@ fs_write(struct blob_writer *base, const void *bytes, size_t len, struct err *er
     return RC_OK;
 }
 
-/* Gives the synced file its name in `dir`, and closes it. */
-static enum rc
-publish(struct fs_store *st, struct fs_writer *w, int dir, const char *name, struct err *err)
+enum rc
+fs_publish(struct fs_store *st, struct fs_writer *w, int dir, const char *name, struct err *err)
 {
     int fd = w->fd;
     int failed;
@@ -275,27 +321,24 @@ publish(struct fs_store *st, struct fs_writer *w, int dir, const char *name, str
     return err->code;
 }
 
+/* With a sync of its own. */
 static enum rc
-fs_write_finish(struct blob_writer *base, struct err *err)
+finish_alone(struct fs_store *st, struct fs_writer *w, struct err *err)
 {
-    struct fs_writer *w = (struct fs_writer *)base;
-    struct fs_store *st = (struct fs_store *)base->store;
+    const struct blob_key *key = &w->base.key;
     char name[NAME_HEX + 1];
     SCOPED_FD dir = -1;
     enum rc rc;
 
-    rc = check_whole(st, err);
-    if (rc)
-        return rc;
     CRASH_POINT("blob.before-sync");
     if (fdatasync(w->fd))
         return fs_fail(err, "syncing a blob");
     CRASH_POINT("blob.after-sync");
-    rc = leaf_make(st, &base->key, &dir, err);
+    rc = leaf_make(st, key, &dir, err);
     if (rc)
         return rc == RC_NOT_FOUND ? err_set(err, RC_IO, "a blob directory has vanished") : rc;
-    name_of(&base->key, name);
-    rc = publish(st, w, dir, name, err);
+    name_of(key, name);
+    rc = fs_publish(st, w, dir, name, err);
     if (rc)
         return rc;
     CRASH_POINT("blob.after-link");
@@ -304,6 +347,24 @@ fs_write_finish(struct blob_writer *base, struct err *err)
     if (rc)
         (void)unlinkat(dir, name, 0);
     return rc;
+}
+
+static enum rc
+fs_write_finish(struct blob_writer *base, struct err *err)
+{
+    struct fs_writer *w = (struct fs_writer *)base;
+    struct fs_store *st = (struct fs_store *)base->store;
+    enum rc rc = check_whole(st, err);
+
+    if (rc)
+        return rc;
+    if (w->buffer) {
+        rc = small_finish(st, w, err);
+        if (rc != RC_BUSY)
+            return rc;
+        rc = fs_spill(st, w, err);
+    }
+    return rc ? rc : finish_alone(st, w, err);
 }
 
 static void
@@ -315,6 +376,7 @@ fs_writer_free(struct blob_writer *base)
     fd_close(&w->fd);
     if (w->tmp[0])
         (void)unlinkat(st->tmp, w->tmp, 0);
+    small_close(st, w);
     (void)talloc_free(w);
 }
 
@@ -416,17 +478,12 @@ fs_stat(struct blob_store *base, const struct blob_key *key, int64_t *ret_size, 
 /* --- removing --- */
 
 static enum rc
-fs_remove(struct blob_store *base, const struct blob_key *key, struct err *err)
+remove_file(struct fs_store *st, const struct blob_key *key, struct err *err)
 {
-    struct fs_store *st = (struct fs_store *)base;
     char name[NAME_HEX + 1];
     SCOPED_FD dir = -1;
-    enum rc rc;
+    enum rc rc = leaf_open(st, key, &dir, err);
 
-    rc = check_whole(st, err);
-    if (rc)
-        return rc;
-    rc = leaf_open(st, key, &dir, err);
     if (rc)
         return rc == RC_NOT_FOUND ? RC_OK : rc;
     name_of(key, name);
@@ -436,6 +493,20 @@ fs_remove(struct blob_store *base, const struct blob_key *key, struct err *err)
         return fs_fail(err, "removing a blob");
     CRASH_POINT("blob.after-unlink");
     return sync_dir(st, dir, err);
+}
+
+static enum rc
+fs_remove(struct blob_store *base, const struct blob_key *key, struct err *err)
+{
+    struct fs_store *st = (struct fs_store *)base;
+    enum rc rc = check_whole(st, err);
+
+    if (!rc)
+        rc = remove_file(st, key, err);
+    /* last: until then a crash brings back the whole blob, and never a part of it */
+    if (!rc && st->journal)
+        rc = journal_erase(st->journal, key, err);
+    return rc;
 }
 
 /* --- the store --- */
@@ -456,6 +527,7 @@ fs_store_free(struct blob_store *base)
 {
     struct fs_store *st = (struct fs_store *)base;
 
+    journal_free(&st->journal);
     fd_close(&st->tmp);
     fd_close(&st->objects);
     fd_close(&st->root);
@@ -469,6 +541,7 @@ static const struct blob_driver fs_driver = {
     .identity = fs_identity,
     .identify = fs_identify,
     .free_bytes = fs_free_bytes,
+    .share_syncs = fs_share_syncs,
     .write_open = fs_write_open,
     .write = fs_write,
     .write_finish = fs_write_finish,
@@ -565,6 +638,9 @@ store_open(const char *dir, bool try_anonymous, struct blob_store **ret, struct 
     st->anonymous = try_anonymous && syncs_anonymous(st) && probe(st, true);
     if (!st->anonymous && !probe(st, false))
         return fs_fail(err, "the file system cannot give a file a name without replacing");
+    rc = fs_recover(st, err);
+    if (rc)
+        return rc;
     *ret = base;
     base = NULL;
     return RC_OK;
