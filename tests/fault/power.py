@@ -231,9 +231,15 @@ class Disk:
         self.unsynced.discard(self.files[record.file])
 
     def _sync_all(self, _record):
-        for file in self.unsynced:
-            file.sync()
-        self.unsynced.clear()
+        self.sync_all(lambda path: False)
+
+    def sync_all(self, deaf):
+        inodes = {id(file): inode for inode, file in self.files.items()}
+        for file in list(self.unsynced):
+            inode = inodes.get(id(file))    # none: another file has its number by now
+            if not deaf(self.path(inode) if inode else ""):
+                file.sync()
+                self.unsynced.discard(file)
 
     def path(self, inode):
         """Where a process sees a file; "" when it has no name."""
@@ -420,10 +426,13 @@ def private(path, flags):
     return os.open(path, flags, 0o600)
 
 
-def is_unheard(disk, record, deaf):
+def take_deaf(disk, record, deaf):
+    """Only what the disk listens to."""
     if record.op == SYNC_ALL:
-        return deaf(ALL)
-    return record.op == SYNC and deaf(disk.path(record.file))
+        if not deaf(ALL):
+            disk.sync_all(deaf)
+    elif record.op != SYNC or not deaf(disk.path(record.file)):
+        disk.take(record)
 
 
 def crash_states(log, plan, deaf=None, before=None):
@@ -436,7 +445,9 @@ def crash_states(log, plan, deaf=None, before=None):
     for position, policy, seed in sorted(plan, key=lambda part: part[0]):
         until = log.after(position)
         for record in log.records[done:until]:
-            if not (deaf and is_unheard(disk, record, deaf)):
+            if deaf:
+                take_deaf(disk, record, deaf)
+            else:
                 disk.take(record)
         done = until
         yield State(disk, position, policy, seed)

@@ -50,6 +50,7 @@
     CALL(writev, FILES)                                                                            \
     CALL(fsync, FILES)                                                                             \
     CALL(fdatasync, FILES)                                                                         \
+    CALL(syncfs, FILES)                                                                            \
     CALL(ftruncate, FILES)                                                                         \
     CALL(fallocate, FILES)                                                                         \
     CALL(rename, FILES)                                                                            \

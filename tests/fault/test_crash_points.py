@@ -40,8 +40,13 @@ PROVOKED_BY = {
     "engine.before-begin": "upload", "engine.before-commit": "upload",
     "engine.after-commit": "upload", "engine.after-done": "upload",
     "engine.after-work": "together",
-    "blob.after-open": "upload:2", "blob.after-write": "upload:2", "blob.before-sync": "upload:2",
-    "blob.after-sync": "upload:2", "blob.after-link": "upload:2", "blob.after-dir-sync": "upload:3",
+    "blob.after-open": "upload:2", "blob.after-write": "large:2", "blob.before-sync": "large:2",
+    "blob.after-sync": "large:2", "blob.after-link": "large:2", "blob.after-dir-sync": "large:3",
+    "journal.after-prepare": "upload:2", "journal.before-sync": "upload:2",
+    "journal.after-sync": "upload:2", "journal.after-link": "upload:3",
+    "journal.before-files": "empty", "journal.after-files": "empty",
+    "journal.after-truncate": "empty", "journal.in-replay": "replay:2",
+    "journal.after-replay": "replay",
     "exchange.after-settle": "upload", "exchange.before-submit": "upload",
     "blob.before-unlink": "hard", "blob.after-unlink": "hard", "exchange.before-outside": "hard",
     "exchange.after-outside": "hard", "exchange.in-after": "hard", "exchange.after-after": "hard",
@@ -189,18 +194,69 @@ class Stage:
 FILES = [("files", (f"{i}.txt", f"file {i}".encode())) for i in range(3)]
 
 
-def run_upload(stage, point):
-    stage.die(point, lambda: stage.send("POST", "/api/v1/upload", files=FILES))
+LARGE = [("files", (name, content * 20_000)) for _, (name, content) in FILES]   # by no journal
+
+
+def run_upload(stage, point, files=FILES):
+    stage.die(point, lambda: stage.send("POST", "/api/v1/upload", files=files))
     stage.server.start()
     stage.sound()
     before = stage.lines("create")
     assert before in (2, 5), "all of them or none"
-    first = stage.api().post("/api/v1/upload", files=FILES, expect=200).json()
-    again = stage.api().post("/api/v1/upload", files=FILES, expect=200).json()
+    first = stage.api().post("/api/v1/upload", files=files, expect=200).json()
+    again = stage.api().post("/api/v1/upload", files=files, expect=200).json()
     assert first == again and len(set(first)) == 3
     assert stage.lines("create") == 5
     usage = data(stage.server.api(stage.key).get("/v1/usage"))
-    assert usage["documents"] == 4 and usage["bytes"] == len(BYTES) + 3 * len("file 0")
+    assert usage["documents"] == 4 and usage["bytes"] == len(BYTES) + 3 * len(files[0][1][1])
+
+
+def run_large(stage, point):
+    run_upload(stage, point, LARGE)
+
+
+def upload_and_spoil(stage):
+    """After it no file has the bytes of a small upload, as when power is lost early."""
+    def spoil():
+        for file in (stage.server.data_dir / "blobs" / "objects").rglob("*-*"):
+            if file.read_bytes().startswith(b"file "):
+                file.write_bytes(b"")
+
+    ids = stage.api().post("/api/v1/upload", files=FILES, expect=200).json()
+    return ids, spoil
+
+
+def all_there(stage, ids):
+    stage.sound()
+    for name, (_, (_, content)) in zip(ids, FILES):
+        url = data(stage.server.api(stage.key).get(f"/v1/documents/{name}"))["download_url"]
+        assert requests.get(url, timeout=10).content == content
+
+
+def run_empty(stage, point):
+    """It is emptied when the server stops."""
+    found = []
+
+    def provoke():
+        found.append(upload_and_spoil(stage))
+        stage.server.process.terminate()
+
+    stage.die(point, provoke)
+    ids, spoil = found[0]
+    if point != "journal.after-truncate":
+        spoil()
+    stage.server.start()
+    all_there(stage, ids)
+
+
+def run_replay(stage, point):
+    stage.server.start()
+    ids, spoil = upload_and_spoil(stage)
+    stage.server.kill()
+    spoil()
+    stage.run_to_death(point, "serve", "--listen", "127.0.0.1:0")
+    stage.server.start()
+    all_there(stage, ids)
 
 
 def run_together(stage, point):

@@ -5,6 +5,7 @@ What a failed commit left on disk is unknown until recovery, so its bytes must n
 the row may come back.
 """
 import errno
+import time
 
 import pytest
 import requests
@@ -35,6 +36,9 @@ REQUESTS = {
     "upload": lambda url, key: requests.post(
         url + "/api/v1/upload", headers={"X-API-Key": key}, timeout=10,
         files=[("files", ("a.txt", b"x" * 5000))]),
+    "large upload": lambda url, key: requests.post(
+        url + "/api/v1/upload", headers={"X-API-Key": key}, timeout=10,
+        files=[("files", ("a.txt", b"x" * 100_000))]),
 }
 
 
@@ -47,7 +51,8 @@ def status_of(name, server, key):
 
 
 @pytest.mark.parametrize("name, path", [("create", "dossier.db-wal"), ("upload", "dossier.db-wal"),
-                                        ("upload", "/objects/")])
+                                        ("upload", "/journal-"),
+                                        ("large upload", "/objects/")])
 def test_failed_sync(subject, name, path):
     saboteur, server = subject
     key = server.workspace().key()
@@ -59,6 +64,31 @@ def test_failed_sync(subject, name, path):
     server.start()
     found = server.run("check")
     assert found["counts"]["missing"] == 0 and found["ok"], found
+
+
+@pytest.mark.parametrize("call, path", [("syncfs", "/blobs"), ("ftruncate", "/journal-")])
+def test_failed_emptying(subject, call, path):
+    """
+    The journal of small bytes keeps them; whoever comes next is told, since nobody waits for this.
+    """
+    saboteur, server = subject
+    api = server.workspace().api()
+    content = b"kept in the journal"
+    document = api.new_bytes(content)
+    saboteur.arm(call, error=errno.EIO, path=path)
+    until = time.monotonic() + 20       # it is emptied when it is five seconds old
+    while saboteur.result().spoilt == 0 and time.monotonic() < until:
+        time.sleep(0.1)
+    assert status_of("upload", server, api.key) in (None, 500, 503)
+    assert server.process.wait(STOP_SECONDS) == FAIL_STOP
+    assert saboteur.disarm().spoilt == 1, "never again after it failed"
+    server.kill()
+    for file in (server.data_dir / "blobs" / "objects").rglob("*-*"):
+        file.write_bytes(b"")
+    server.start()
+    assert requests.get(data(server.api(api.key).get(f"/v1/documents/{document['id']}"))[
+        "download_url"], timeout=10).content == content
+    assert server.run("check")["ok"]
 
 
 @pytest.mark.parametrize("call", ["fdatasync", "pwrite"])

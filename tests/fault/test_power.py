@@ -351,6 +351,8 @@ SYNCED = {
     "database": lambda path: path.endswith("/dossier.db"),
     "bytes": lambda path: path == "" or path.startswith("/data/blobs/tmp/"),
     "directory of bytes": lambda path: re.fullmatch("/data/blobs/objects/../..", path),
+    "journals of small bytes": lambda path: path.startswith("/data/blobs/journal-"),
+    "all, before a journal is emptied": lambda path: path == power.ALL,
     "directory of such directories": lambda path: re.fullmatch("/data/blobs/objects/..", path),
     "directory of all of them": lambda path: path == "/data/blobs/objects",
     "directory of the store": lambda path: path == "/data/blobs",

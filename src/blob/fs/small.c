@@ -46,7 +46,7 @@ resize(struct fs_store *st, struct fs_writer *w, size_t room)
 {
     /* not cleared: a record is written over all that counts */
     if (room)
-        w->buffer = talloc_realloc(w, w->buffer, uint8_t, record_room((int64_t)room));
+        w->buffer = talloc_realloc_size(w, w->buffer, record_room((int64_t)room));
     else
         TALLOC_FREE(w->buffer);
     BUG_ON(room && !w->buffer);
