@@ -6,9 +6,9 @@
  *  I2  A key is written once; there is no overwrite, so a reader needs no lock.
  *  I3  blob_delete() of an absent key succeeds: retries are safe.
  *  I4  In a store with BLOB_DURABLE, RC_OK of blob_write_finish() and blob_delete() is on disk.
- *  I5  A failed sync is never repeated. After a directory or a journal could not be synced (COMMIT_UNKNOWN) the
- *      store answers UNAVAILABLE to every further finish and delete: what the disk holds is known
- *      only to the next start, so the caller should end the process.
+ *  I5  A failed sync is never repeated. After a directory or a journal could not be synced
+ *      (COMMIT_UNKNOWN) the store answers UNAVAILABLE to every further finish and delete: what the
+ *      disk holds is known only to the next start, so the caller should end the process.
  *  I6  A client's text never becomes part of a name.
  *
  * Threads: a store is shared. A writer or a reader is used by one thread at a time, not

@@ -101,9 +101,9 @@ struct blob_writer {
     struct blob_store *store;
     struct blob_key key;
     int64_t size;
-    struct sha256 *hash; /* NULL once finished */
+    struct sha256 *hash;        /* NULL once finished */
     uint8_t sha256[SHA256_LEN]; /* from write_finish() on */
-    enum rc failed;      /* the first failure, RC_OK before it */
+    enum rc failed;             /* the first failure, RC_OK before it */
 };
 
 struct blob_reader {

@@ -24,6 +24,7 @@ struct subject {
     const char *name;
     enum rc (*open)(const char *dir, struct blob_store **ret, struct err *err);
     const char *needs; /* a variable of the environment, or NULL */
+    bool share;        /* as a server has it: small blobs go by a journal */
     char dir[64];
     struct blob_store *store;
 };
@@ -33,15 +34,6 @@ open_mem(const char *dir, struct blob_store **ret, struct err *err)
 {
     (void)dir;
     return blob_store_open_mem(ret, err);
-}
-
-/* As a server has it: small blobs go by a journal. */
-static enum rc
-open_shared(const char *dir, struct blob_store **ret, struct err *err)
-{
-    enum rc rc = blob_store_open_fs(dir, ret, err);
-
-    return rc ? rc : blob_store_share_syncs(*ret, err);
 }
 
 /* A prefix of its own in the bucket that DOSSIER_TEST_S3 names: as the directory is called. */
@@ -59,7 +51,7 @@ open_s3(const char *dir, struct blob_store **ret, struct err *err)
 static struct subject subjects[] = {
     {.name = "fs", .open = blob_store_open_fs},
     {.name = "fs, named", .open = blob_store_open_fs_named},
-    {.name = "fs, shared", .open = open_shared},
+    {.name = "fs, shared", .open = blob_store_open_fs, .share = true},
     {.name = "mem", .open = open_mem},
     {.name = "s3", .open = open_s3, .needs = "DOSSIER_TEST_S3"},
 };
@@ -73,7 +65,7 @@ set_up(void **state)
     (void)snprintf(s->dir, sizeof(s->dir), "/tmp/contract_blob.XXXXXX");
     if (!mkdtemp(s->dir))
         return -1;
-    if (s->open(s->dir, &s->store, &err)) {
+    if (s->open(s->dir, &s->store, &err) || (s->share && blob_store_share_syncs(s->store, &err))) {
         print_error("%s\n", err.detail);
         return -1;
     }
@@ -334,8 +326,7 @@ hashes_what_comes_in_chunks(void **state)
     SCOPED_POOL(pool);
     struct subject *s = *state;
     const size_t sizes[] = {(size_t)MIB(5), (size_t)MIB(20) + 1};
-    uint8_t *bytes = pattern(pool, sizes[1]);
-    uint8_t *got = mem_zalloc(pool, sizes[1]);
+    uint8_t *bytes = pattern(pool, sizes[1]), *got = mem_zalloc(pool, sizes[1]);
     uint8_t want[SHA256_LEN];
     struct err err;
 
@@ -412,8 +403,7 @@ struct expected {
     struct blob_store *store;
     struct blob_key keys[3];
     bool seen[3];
-    int visits;
-    int stop_after;
+    int visits, stop_after;
 };
 
 static enum rc
@@ -594,8 +584,7 @@ has_an_identity(void **state)
 struct swarm {
     struct blob_store *store;
     const struct blob_key *shared; /* all threads try to write this one */
-    atomic_int won;
-    atomic_int failures;
+    atomic_int won, failures;
 };
 
 static void

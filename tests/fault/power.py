@@ -438,8 +438,8 @@ def take_deaf(disk, record, deaf):
 def crash_states(log, plan, deaf=None, before=None):
     """The states of a plan, [(position, policy, seed)], in order of their positions. Each is to be
     written before the next is asked for. `deaf(path)` true: this disk does not keep what it
-    promised when the file or directory of that path, or ALL, was synced. `before`: the Disk at first, which
-    is left as it is."""
+    promised when the file or directory of that path, or ALL, was synced. `before`: the Disk at
+    first, which is left as it is."""
     disk = copy.deepcopy(before) if before else Disk()
     done = 0
     for position, policy, seed in sorted(plan, key=lambda part: part[0]):

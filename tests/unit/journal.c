@@ -295,7 +295,7 @@ full_journals_are_no_limit(void **state)
     }
 }
 
-/* Whatever one byte of a journal turns into: what was before it is there, and nothing is made up. */
+/* Whatever a byte of a journal turns into: what was before it is there, and nothing is made up. */
 static void
 damage_loses_nothing_before_it(void **state)
 {
@@ -443,8 +443,7 @@ swarm_run(void *arg)
     for (int i = 0; i < 200; i++) {
         struct blob_key key = new_key();
 
-        if (put(s->w, &key, &i, sizeof(i)) ||
-            (i % 2 && blob_delete(s->w->store, &key, &err)))
+        if (put(s->w, &key, &i, sizeof(i)) || (i % 2 && blob_delete(s->w->store, &key, &err)))
             atomic_fetch_add(&s->failures, 1);
         if (i % 50 == 0)
             journal_settle(((struct fs_store *)s->w->store)->journal);

@@ -38,7 +38,7 @@ struct fs_writer {
     int fd;               /* -1: in memory, or given away */
     char tmp[ID_HEX + 1]; /* its name in tmp/, "" when it has none there */
     int64_t flushed;      /* bytes handed to the disk early */
-    uint8_t *buffer;      /* a record of a journal: a sector for its header, and the bytes; or NULL */
+    uint8_t *buffer;      /* NULL, or a record of a journal: a sector for its header, the bytes */
     size_t room;          /* for bytes */
 };
 
@@ -54,8 +54,8 @@ fd_close(int *fd)
 enum rc fs_fail(struct err *err, const char *what);
 
 /*
- * Brings all files of the file system that `root` is in to disk. ext4 without a journal writes the
- * last of its tables behind the flush of syncfs(): so a directory is synced after it. -1 with errno.
+ * Brings all files of the file system that `root` is in to disk. ext4 without a journal writes its
+ * last tables behind the flush of syncfs(): so a directory is synced after it. -1 with errno.
  */
 static inline int
 fs_sync_all(int root)

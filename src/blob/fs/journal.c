@@ -40,7 +40,7 @@ struct filling {
     int64_t since_ms; /* the first of them */
     unsigned holds;
     unsigned n_entries;
-    struct entry *entries; /* ENTRIES_MAX */
+    struct entry *entries;     /* ENTRIES_MAX */
     unsigned buckets[BUCKETS]; /* number of the first entry + 1 */
 };
 

@@ -57,7 +57,8 @@ MUST_CHECK enum rc journal_reserve(struct journal *j, const struct record *recor
 
 /*
  * Appends the record and returns when it is on disk. `buffer` has record_room() bytes; the first
- * sector is filled in here. Errors: STORAGE_FULL, UNAVAILABLE, IO (it is not there), COMMIT_UNKNOWN.
+ * sector is filled in here. Errors: STORAGE_FULL, UNAVAILABLE, IO (it is not there),
+ * COMMIT_UNKNOWN.
  */
 MUST_CHECK enum rc journal_write(struct journal *j, const struct journal_hold *hold,
                                  uint8_t *buffer, struct err *err);
