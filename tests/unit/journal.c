@@ -384,9 +384,9 @@ a_full_disk_leaves_nothing(void **state)
     assert_int_equal(blob_stat(w->store, &big, &size, &err), RC_NOT_FOUND);
 }
 
-/* A descriptor that cannot be synced stands for a disk that fails. */
+/* A pipe takes no record, and cannot be cut. That a sync fails is tried in tests/fault. */
 static void
-after_a_failed_sync_nothing_is_promised(void **state)
+what_cannot_be_taken_back_ends_it(void **state)
 {
     struct world *w = *state;
     struct blob_key key = new_key(), other = new_key();
@@ -405,7 +405,6 @@ after_a_failed_sync_nothing_is_promised(void **state)
     }
     assert_true(journal >= 0);
     assert_int_equal(pipe(ends), 0);
-    /* written as if to a file, but what is synced then is none */
     assert_int_equal(dup2(ends[1], journal), journal);
     assert_true(put(w, &other, "other", 5) != RC_OK);
     assert_int_equal(put(w, &other, "other", 5), RC_UNAVAILABLE);
@@ -479,7 +478,7 @@ main(void)
         CASE(damage_loses_nothing_before_it),
         CASE(another_filling_is_not_taken_for_this),
         CASE(a_full_disk_leaves_nothing),
-        CASE(after_a_failed_sync_nothing_is_promised),
+        CASE(what_cannot_be_taken_back_ends_it),
         CASE(a_second_process_leaves_them_alone),
         CASE(many_write_and_delete_while_it_is_emptied),
     };
