@@ -11,11 +11,11 @@ import sys
 from plot import Chart
 
 CHARTS = {
-    "lists-pages": ("A list of 25, p99", ["get", "first page, with the total",
-                                          "first page by cursor", "1,000th page by cursor",
-                                          "first page by name"]),
+    "lists-tags": ("Lists of 25 by tag, p99", [
+        "a get", "tag of half, with the total", "tag of half, by cursor", "tag of 3",
+        "tag of 1 in 200, with the total"]),
     "lists-filters": ("Filters of a list of 25, p99", [
-        "get", "tag of half, with the total", "tag of 3", "folder of half, with the total",
+        "a get", "folder of half, with the total",
         "folder of 1,000 folders, with the total", "search of 3, with the total",
         "search of nothing", "search of a third, by cursor",
         "search of a third, with the total"]),

@@ -2,7 +2,8 @@
 """
 Rows 5 and 6: lists of 25 of a library of ten thousand documents and of larger ones, and what a
 filter costs beside a get. One connection, so that a time is that of the work and not of a queue;
-libraries of all sizes are asked in turns, and a ratio is the median of those within a round.
+what is compared is asked in turns, one request each, and a ratio is the median of those of some
+rounds.
 
 A library is written straight into the file (tests/bed/spread.py): some 40,000 documents a second.
 """
@@ -18,6 +19,7 @@ from score import Row
 SIZES = {"quick": [10_000, 100_000], "full": [10_000, 1_000_000, 10_000_000],
          "": [10_000, 1_000_000]}
 REQUESTS = 200          # of a kind in a round, for a p99
+WARM = 5                # that come first, and find the caches cold
 FILTER_SECONDS = 4      # of a kind in a round, at most
 DEEP = 1000             # pages by cursor
 TAIL = 4096             # documents that lists go through one by one (jobs/digest.c)
@@ -76,64 +78,77 @@ class Library:
             cursor = self.list("cursor=" + urllib.parse.quote(cursor))["meta"]["next_cursor"]
         return "cursor=" + urllib.parse.quote(cursor)
 
-    def times(self, query, count=REQUESTS, seconds=FILTER_SECONDS):
-        """(p50, p99) in milliseconds; query None: a get."""
-        target = "/v1/documents?" + query if query is not None else (
-            f"/v1/documents/{self.document}?download=false")
-        self.client.close()     # it may have been idle for too long
-        taken, end = [], time.monotonic() + seconds
-        for i in range(count + 5):
-            begun = time.perf_counter()
-            answer = self.client.ask("GET", target)
-            assert answer.status_code == 200, (target, answer.text)
-            if i >= 5:          # what comes first finds the caches cold
-                taken.append((time.perf_counter() - begun) * 1000)
-            if time.monotonic() > end and taken:
-                break
-        taken.sort()
-        return statistics.median(taken), taken[int(len(taken) * 0.99)]
+    def target(self, query):
+        """None: a get."""
+        if query is None:
+            return f"/v1/documents/{self.document}?download=false"
+        return "/v1/documents?" + query
+
+    def ask(self, target):
+        """Milliseconds."""
+        begun = time.perf_counter()
+        answer = self.client.ask("GET", target)
+        assert answer.status_code == 200, (target, answer.text)
+        return (time.perf_counter() - begun) * 1000
 
     def remove(self):
         self.client.close()
         self.server.remove()
 
 
-def one_round(libraries):
-    """{kind: {size: (p50, p99)}}; the sizes of a kind one after the other."""
-    found = {}
-    for kind, query in {"get": None, **PAGES, **FILTERS, **COUNTED}.items():
-        found[kind] = {}
-        for each in libraries:
-            asked = each.deep if kind in PAGES and query is None else query
-            found[kind][each.size] = each.times(asked)
-    return found
+def beside(sides, seconds=FILTER_SECONDS):
+    """((p50, p99), (p50, p99)) in milliseconds of two kinds of request, (library, query), of which
+    one follows the other: whatever else the machine does meets both."""
+    sides = [(library, library.target(query)) for library, query in sides]
+    for library, _ in sides:
+        library.client.close()      # it may have been idle for too long
+    taken, end = ([], []), time.monotonic() + seconds
+    while len(taken[0]) < REQUESTS + WARM and (time.monotonic() < end or len(taken[0]) <= WARM):
+        for (library, target), times in zip(sides, taken):
+            times.append(library.ask(target))
+    ordered = [sorted(times[WARM:]) for times in taken]
+    return [(statistics.median(times), times[int(len(times) * 0.99)]) for times in ordered]
 
 
-def p99(found, kind, size):
-    return found[kind][size][1]
+def comparisons(libraries):
+    """(number, work, size, floor, target, ours, floor's) of all rows."""
+    small = libraries[0]
+    for large in libraries[1:]:
+        for kind, query in PAGES.items():
+            sides = [(each, each.deep if query is None else query) for each in (large, small)]
+            yield 5, f"list of 25, {kind}", large.size, f"of {small.size:,}", 2, *sides
+        yield (5, "list of 25, its total", large.size, "the page without it", 5, (large, ""),
+               (large, "cursor="))
+    for each in libraries:
+        for kind, query in {**FILTERS, **COUNTED}.items():
+            yield 6, kind, each.size, "a get", 20, (each, query), (each, None)
 
 
-def rows_of(rounds, sizes):
-    small, curves = sizes[0], {}
-    for kind in rounds[0]:
-        curves[kind] = [[size, *(statistics.median(found[kind][size][i] for found in rounds)
-                                 for i in (0, 1))] for size in sizes]
-    detail = {"lists": curves}
-    for size in sizes[1:]:
-        for kind in PAGES:
-            pairs = [(p99(found, kind, size), p99(found, kind, small)) for found in rounds]
-            yield Row.of_rounds(5, f"list of 25, {kind}, of {size:,}", "ms (p99)", pairs,
-                                f"of {small:,}", 2, at_least=False, detail=detail)
-            detail = {}
-        pairs = [(p99(found, "first page, with the total", size),
-                  p99(found, "first page by cursor", size)) for found in rounds]
-        yield Row.of_rounds(5, f"the total of {size:,}", "ms (p99)", pairs, "the page without it",
-                            5, at_least=False)
-        for kind in [*FILTERS, *COUNTED]:
-            pairs = [(p99(found, kind, size), p99(found, "get", size)) for found in rounds]
-            yield Row.of_rounds(6, f"{kind}, of {size:,}", "ms (p99)", pairs, "a get", 20,
-                                at_least=False,
-                                note="every match is counted" if kind in COUNTED else "")
+def curves_of(found):
+    """{kind: [[documents, p50, p99]]} of all sizes."""
+    curves = {}
+    for (number, work, size, _, _), rounds in found.items():
+        ours, floor = (statistics.median(pair[i][1] for pair in rounds) for i in (0, 1))
+        middle = statistics.median(pair[0][0] for pair in rounds)
+        curves.setdefault(work, []).append([size, middle, ours])
+        if number == 6 and work == "tag of 3":
+            curves.setdefault("a get", []).append([size, floor, floor])
+    return curves
+
+
+def rows_of(found, sizes):
+    detail = {"lists": curves_of(found)}
+    for (number, work, size, floor, target), rounds in found.items():
+        if size == sizes[0]:
+            continue
+        pairs = [(ours[1], theirs[1]) for ours, theirs in rounds]
+        middle = [statistics.median(pair[i][0] for pair in rounds) for i in (0, 1)]
+        note = f"p50 {middle[0]:.2f} beside {middle[1]:.2f} ms, {middle[0] / middle[1]:.1f} times"
+        if work in COUNTED:
+            note += "; every match is counted"
+        yield Row.of_rounds(number, f"{work}, of {size:,}", "ms (p99)", pairs, floor, target,
+                            at_least=False, detail=detail, note=note)
+        detail = {}
 
 
 def run(options):
@@ -142,8 +157,11 @@ def run(options):
     try:
         for size in sizes:
             libraries.append(Library(size))
-        rounds = [one_round(libraries) for _ in range(options.rounds)]
+        found = {}
+        for _ in range(options.rounds):
+            for *row, ours, floor in comparisons(libraries):
+                found.setdefault(tuple(row), []).append(beside([ours, floor]))
     finally:
         for each in libraries:
             each.remove()
-    return list(rows_of(rounds, sizes))
+    return list(rows_of(found, sizes))

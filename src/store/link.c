@@ -32,13 +32,14 @@ static const struct sql count_entity[] = {
     {.sqlite = COUNT("link INDEXED BY link_entity", ""), .pg = COUNT("link", "")},
     {.sqlite = COUNT("link INDEXED BY link_entity", IN_ROLE), .pg = COUNT("link", IN_ROLE)},
 };
-/* The page is cut before the documents are looked up. Without a role $4 is there all the same. */
+/* The page is cut before rows are looked up. Without a role $4 is there all the same. */
 #define PAGE(from, condition)                                                                      \
     "SELECT d.id, d.name, d.description, d.mime_type, d.size_bytes, d.storage_path, d.folder,"     \
     " d.tags, d.created_by, d.updated_at, d.blob_id, d.sha256, l.id, l.role"                       \
-    " FROM (SELECT document_id, id, role FROM " from OF_ENTITY condition                           \
-    " ORDER BY id DESC LIMIT $5 OFFSET $6) l JOIN document d"                                      \
-    " ON d.workspace_id = $1 AND d.id = l.document_id ORDER BY l.id DESC"
+    " FROM (SELECT document_id, id FROM " from OF_ENTITY condition                                 \
+    " ORDER BY id DESC LIMIT $5 OFFSET $6) p JOIN link l ON l.workspace_id = $1"                   \
+    " AND l.document_id = p.document_id AND l.entity_type = $2 AND l.entity_id = $3"               \
+    " JOIN document d ON d.workspace_id = $1 AND d.id = p.document_id ORDER BY l.id DESC"
 #define ANY_ROLE " AND CAST($4 AS TEXT) IS NULL"
 static const struct sql page_entity[] = {
     {.sqlite = PAGE("link INDEXED BY link_entity", ANY_ROLE), .pg = PAGE("link", ANY_ROLE)},
