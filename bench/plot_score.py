@@ -10,6 +10,7 @@ import pathlib
 import sys
 
 from plot import COLOURS, Chart, Drawing, short
+from plot_mixed import over_time
 
 BAR, GAP, NAME_WIDTH, WIDTH = 13, 12, 450, 1060
 
@@ -154,7 +155,7 @@ def instructions(rows):
 def draw(result, directory):
     rows = result["rows"]
     pathlib.Path(directory).mkdir(parents=True, exist_ok=True)
-    for kind in throughput, ratios, latency, curves, instructions:
+    for kind in throughput, ratios, latency, curves, instructions, over_time:
         for name, chart in kind(rows):
             path = pathlib.Path(directory) / f"{name}.svg"
             path.write_text(chart.draw(), encoding="utf-8")

@@ -50,7 +50,8 @@ def again(node):
 def after_kill(library, options):
     """Its log is as long as it gets, and nothing was closed."""
     library.node.start()
-    load = steady.Steady(library.node, [library.key], 0, 60, mix="create")
+    load = steady.Steady(library.node, [library.key], 0, 60, mix="create",
+                         doomed=True)
     try:
         time.sleep(min(3, options.seconds))
         library.node.kill()

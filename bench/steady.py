@@ -18,10 +18,11 @@ CONNECTIONS = 64
 
 class Steady:
     """One generator under way. `callers` is lines of "KEY [DOCUMENT]"; rate 0: as fast as the
-    connections get their answers; more options are those of the program."""
+    connections get their answers; `doomed`: its server is going to be killed, and it need not tell;
+    more options are those of the program."""
 
     def __init__(self, node, callers, rate, seconds, mix="get", connections=CONNECTIONS,
-                 once=False, size=4096):
+                 once=False, size=4096, doomed=False):
         with tempfile.NamedTemporaryFile("w", prefix="dossier-bench-", delete=False) as file:
             file.write("\n".join(callers) + "\n")
         self.file = file.name
@@ -29,7 +30,8 @@ class Steady:
         argv = [PROGRAM, "%s:%d" % node.address, "--callers", file.name, "--rate", str(rate),
                 "--seconds", str(seconds), "--mix", mix, "--connections", str(connections),
                 "--size", str(size), *(["--once"] if once else [])]
-        self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True,
+                                        stderr=subprocess.DEVNULL if doomed else None)
 
     def result(self):
         """Waits for its end: {wanted, had, seconds, broken, statuses, kinds: {get: {p99_ms …}},
