@@ -17,8 +17,8 @@ struct file {
     struct blob_info info;
     bool visible;
     char *name;
-    char *mime_type; /* NULL: to be detected */
-    char *head;      /* the first bytes, while the type is not known */
+    char *mime_type; /* NULL: to be detected, by a thread that may take its time */
+    char *head;      /* the first bytes for that; NULL: the client said the type */
     size_t head_len;
     struct file *next;
 };
@@ -124,15 +124,9 @@ static enum rc
 on_part_end(void *arg, struct err *err)
 {
     struct uploading *u = arg;
-    struct file *f = u->current;
 
     (void)err;
     u->current = NULL;
-    if (f && f->head) {
-        f->mime_type = media_type_detect(u->app->detector, u->pool, f->head, f->head_len);
-        (void)talloc_free(f->head);
-        f->head = NULL;
-    }
     return RC_OK;
 }
 
@@ -187,6 +181,8 @@ uploading_settle(void *state, struct err *err)
     enum rc rc = RC_OK;
 
     for (struct file *f = u->first; f && !rc; f = f->next) {
+        if (f->head)
+            f->mime_type = media_type_detect(u->app->detector, u->pool, f->head, f->head_len);
         rc = blob_write_finish(f->writer, &f->info, err);
         f->visible = rc == RC_OK;
     }

@@ -54,7 +54,8 @@ void media_detector_free(struct media_detector **d);
 
 /*
  * The media type of a file that begins with `first_bytes`, normalised, in `pool`. At most the
- * first 64 KiB are looked at. MEDIA_TYPE_UNKNOWN when there are none or they say nothing.
+ * first 64 KiB are looked at, of text the lines of the first one. MEDIA_TYPE_UNKNOWN when there are
+ * none or they say nothing. Takes 0.2 to 1 ms: not for a thread that serves many.
  */
 char *media_type_detect(struct media_detector *d, TALLOC_CTX *pool, const void *first_bytes,
                         size_t len);

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <pthread.h>
 
+#include "base/buf.h"
 #include "core/media_type.h"
 
 #define TEN "1234567890"
@@ -180,6 +181,37 @@ detect_all(void *arg)
     return wrong ? d : NULL;
 }
 
+/* What begins a long file, and what is told of it: of text, its first KiB says. */
+static const struct {
+    const char *begin, *rest, *type;
+} long_files[] = {
+    {"<!DOCTYPE html>\n<html>\n", "words and words\n", "text/html"},
+    {"", "0123456789", "text/plain"},
+    {"", "words and words\n", "text/plain"},
+    {"a,b\n", "1,2\n", "text/csv"},
+    {"GIF89a", "\x01", "image/gif"},
+    {"%PDF-1.7\n", "1 0 obj\n", "application/pdf"},
+};
+
+static void
+test_long_files(void **state UNUSED)
+{
+    SCOPED(media_detector) d = NULL;
+    struct err err;
+
+    assert_int_equal(media_detector_new(&d, &err), RC_OK);
+    for (size_t i = 0; i < ARRAY_LEN(long_files); i++) {
+        SCOPED_POOL(pool);
+        struct buf b;
+
+        buf_init(&b, pool, 8192);
+        buf_puts(&b, long_files[i].begin);
+        while (b.len < 4000)
+            buf_puts(&b, long_files[i].rest);
+        assert_string_equal(media_type_detect(d, pool, b.bytes, b.len), long_files[i].type);
+    }
+}
+
 static void
 test_detect(void **state UNUSED)
 {
@@ -213,7 +245,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_normalise), cmocka_unit_test(test_served),
         cmocka_unit_test(test_extension), cmocka_unit_test(test_is),
-        cmocka_unit_test(test_detect),
+        cmocka_unit_test(test_detect),    cmocka_unit_test(test_long_files),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
