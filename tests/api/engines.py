@@ -33,6 +33,9 @@ _places = {}
 _lock = threading.Lock()
 
 
+NO_BLOBS = ("store-id", "journal-0", "journal-1")   # files of the store
+
+
 class Place:
     """Of one data directory. `env`: what tells the binary about it."""
 
@@ -67,7 +70,7 @@ class Place:
             found = self._objects() + self.store.uploads(self.bucket, self.prefix + "/")
             return [one for one in found if one != self.prefix + "/dossier-store"]
         return sorted(path for path in (self.data_dir / "blobs").rglob("*")
-                      if path.is_file() and path.name != "store-id")
+                      if path.is_file() and path.name not in NO_BLOBS)
 
     def cut_blob(self, name, length):
         """Only so many bytes are left of a blob."""
