@@ -66,15 +66,17 @@ static enum rc
 run(struct jobs *jobs, struct err *err)
 {
     struct engine *engine = jobs->service->app->engine;
+    int64_t enough = ENOUGH;
     bool any = true;
     enum rc rc = RC_OK;
 
     while (!rc && any && !jobs_stopping(jobs)) {
         SCOPED_POOL(pool);
-        struct look l = {.min = ENOUGH};
+        struct look l = {.min = enough};
 
         rc = engine_read(engine, pool, look, &l, err);
         any = false;
+        enough = BATCH; /* once at it, all that makes a batch */
         for (size_t i = 0; !rc && i < l.n && !jobs_stopping(jobs); i++) {
             SCOPED_POOL(inner);
             struct take t = {.workspace = l.workspaces[i]};

@@ -115,6 +115,16 @@ def test_lists_are_what_the_documents_say(large):
     check_all(*large, seed=1)
 
 
+def test_a_new_name_of_an_old_document_is_found(large):
+    """What only one document has, where the blocks were signed before it had it."""
+    server, key = large
+    oldest = sorted(all_documents(server), key=SORTS["created_at"])[100]
+    server.api(key).patch(f"/v1/documents/{uuid_text(oldest['id'])}", json={"name": "Quagga"},
+                          expect=200)
+    for sort in "-created_at", "name":
+        check(server, key, {"search": "quagga"}, all_documents(server), sort)
+
+
 def digest_from_scratch(server):
     """{(facet, value): documents} of all that is taken up, as the rows of documents have it."""
     with contextlib.closing(sqlite3.connect(server.data_dir / "dossier.db")) as database:
