@@ -22,7 +22,7 @@
 /* One connection; all zero at first. */
 struct rest {
     char *memory; /* what can be given back: from here to CONNECTION_MEMORY less a page */
-    bool resting, asked;
+    bool resting, given_back, asked;
     int64_t since_ms;
     struct rest *next, *prev;
 };
