@@ -596,8 +596,9 @@ def nameless_files(server):
 @pytest.mark.usefixtures("unchanged")
 def test_broken_off_upload_leaves_nothing(lone):
     server, api = lone
-    framings = {"Content-Length: 90000": part(b"x" * 50000),
-                "Transfer-Encoding: chunked": b"ea60\r\n" + part(b"x" * 50000)}
+    # more than waits in memory
+    framings = {"Content-Length: 190000": part(b"x" * 100_000),
+                "Transfer-Encoding: chunked": b"1d4c0\r\n" + part(b"x" * 100_000)}
     for framing, piece in framings.items():
         with socket.create_connection(server.address, timeout=15) as connection:
             connection.sendall((f"POST {PATH} HTTP/1.1\r\nHost: x\r\nX-API-Key: {api.key}\r\n"
