@@ -294,8 +294,8 @@ handle_take(struct media_detector *d)
 
 /*
  * How much of it to look at. Libmagic searches text for a thousand things, 0.3 ms for each KiB of
- * it, and what kind of text it is shows at the beginning: whole lines of the first KiB will do. JSON
- * is told by its end, too.
+ * it, and what kind of text it is shows at the beginning: whole lines of the first KiB will do.
+ * JSON is told by its end, too.
  */
 static size_t
 telling_part(const char *bytes, size_t len)

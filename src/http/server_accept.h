@@ -2,8 +2,8 @@
 /*
  * server_accept: lets connections in, and deals them out to the loops in turn.
  *
- * When each loop of the library listens by itself, the first that wakes takes all that wait: a client
- * that opens its connections at once has them all in one loop, and one processor serves it.
+ * When each loop of the library listens by itself, the first that wakes takes all that wait: a
+ * client that opens its connections at once has them all in one loop, and one processor serves it.
  *
  * Not for TLS: sessions that libmicrohttpd 0.9.75 was handed fail in their handshake.
  *

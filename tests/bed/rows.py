@@ -188,6 +188,10 @@ class Copy:
         self.run(_count(library, first, last))
 
 
+# What lists know in sum of the documents that were there: it is made anew.
+DIGEST = ("digest", "facet_total", "text_block", "text_group", "text_sign")
+
+
 class Sqlite:
     """Into the file of a node that does not run."""
 
@@ -212,3 +216,5 @@ class Sqlite:
         self.write(library.rows(first, last))
         with self._open() as database, database:
             database.execute(_count(library, first, last))
+            for table in DIGEST:
+                database.execute(f"DELETE FROM {table}")
