@@ -212,7 +212,9 @@ def main(argv):
     print_table(sorted(rows, key=lambda row: row.number))
     if words.plots:
         import plot_score
+        import plot_lists
         plot_score.draw(result, words.plots)
+        plot_lists.draw(result, words.plots)
     return 0
 
 

@@ -8,6 +8,7 @@
 #include "http/server.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <microhttpd.h>
 #include <netinet/tcp.h>
 #include <stdatomic.h>
@@ -26,6 +27,7 @@
 #include "http/server_tls.h"
 
 #define COPY_BLOCK (64 * 1024)
+#define SMALL_FILE (32 * 1024)
 #define PAUSE_US 5000
 
 struct server {
@@ -325,6 +327,25 @@ feed(void *cls, uint64_t at, char *into, size_t room)
     return (ssize_t)n;
 }
 
+/* One packet and one waking of the client instead of two: the head alone, then the file. */
+static struct MHD_Response *
+small_file(const struct reply *rp, int fd)
+{
+    size_t len = (size_t)rp->length, have = 0;
+    char *bytes = talloc_size(rp->pool, len + 1);
+    ssize_t n = 1;
+
+    BUG_ON(!bytes);
+    while (have < len && n > 0) {
+        n = pread(fd, bytes + have, len - have, rp->first + (int64_t)have);
+        if (n > 0)
+            have += (size_t)n;
+        else if (n < 0 && errno == EINTR)
+            n = 1;
+    }
+    return have < len ? NULL : MHD_create_response_from_buffer(len, bytes, MHD_RESPMEM_PERSISTENT);
+}
+
 static struct MHD_Response *
 make_response(struct call *call)
 {
@@ -338,6 +359,8 @@ make_response(struct call *call)
         return MHD_create_response_from_buffer(rp->text_len, (void *)(uintptr_t)rp->text,
                                                MHD_RESPMEM_PERSISTENT);
     fd = blob_reader_fd(rp->blob);
+    if (fd >= 0 && rp->length <= SMALL_FILE)
+        return small_file(rp, fd);
     fd = fd >= 0 ? dup(fd) : -1; /* the response closes its own */
     if (fd >= 0)
         return MHD_create_response_from_fd_at_offset64((uint64_t)rp->length, fd,
