@@ -10,17 +10,13 @@
 #include "base/clock.h"
 
 #define RESTING_MAX 128 /* of a loop, that keep their memory however long they rest */
-#define PATIENCE_MS 50  /* at first: what is in use more often than this keeps it, too */
-#define PATIENCE_MAX_MS 1000
-#define IN_VAIN_MAX 32 /* given back, and needed again within PATIENCE_MAX_MS: so often */
+#define RESTED_MS 50    /* what is in use more often than this keeps it, too */
 
 /* Those of this loop that still have their memory; the first has rested longest. */
 static _Thread_local struct {
     struct rest *first, *last;
     size_t count;
-    int64_t patience_ms;
-    unsigned in_vain;
-} resting = {.patience_ms = PATIENCE_MS};
+} resting;
 
 static size_t
 page_size(void)
@@ -64,19 +60,6 @@ give_back(struct rest *r)
         kept -= page;
     if (kept < size)
         (void)madvise(r->memory + kept, size - kept, MADV_DONTNEED);
-    r->given_back = true;
-}
-
-/* Many connections in use at once, each less often than is waited for: then wait longer. */
-static void
-note_need(struct rest *r)
-{
-    r->given_back = false;
-    if (clock_mono_ms() - r->since_ms > PATIENCE_MAX_MS || ++resting.in_vain < IN_VAIN_MAX)
-        return;
-    resting.in_vain = 0;
-    if (resting.patience_ms < PATIENCE_MAX_MS)
-        resting.patience_ms *= 2;
 }
 
 static void
@@ -100,10 +83,7 @@ rest_begin(struct rest *r)
     *(r->prev ? &r->prev->next : &resting.first) = r;
     resting.last = r;
     resting.count++;
-    if (resting.count <= RESTING_MAX)
-        resting.patience_ms = PATIENCE_MS;
-    while (resting.count > RESTING_MAX &&
-           r->since_ms - resting.first->since_ms > resting.patience_ms) {
+    while (resting.count > RESTING_MAX && r->since_ms - resting.first->since_ms > RESTED_MS) {
         give_back(resting.first);
         leave(resting.first);
     }
@@ -114,6 +94,4 @@ rest_end(struct rest *r)
 {
     if (r->resting)
         leave(r);
-    else if (r->given_back)
-        note_need(r);
 }

@@ -22,7 +22,7 @@
 /* One connection; all zero at first. */
 struct rest {
     char *memory; /* what can be given back: from here to CONNECTION_MEMORY less a page */
-    bool resting, given_back, asked;
+    bool resting, asked;
     int64_t since_ms;
     struct rest *next, *prev;
 };
