@@ -23,9 +23,9 @@
 #include "http/server_deadline.h"
 #include "http/server_linger.h"
 #include "http/server_listen.h"
-#include "http/server_rest.h"
 #include "http/server_tls.h"
 
+#define CONNECTION_MEMORY (64 * 1024) /* room for the largest header block and a read buffer */
 #define COPY_BLOCK (64 * 1024)
 #define SMALL_FILE (32 * 1024)
 #define PAUSE_US 5000
@@ -45,12 +45,6 @@ struct server {
     _Atomic bool closing;   /* the time to drain is over: no request may begin */
 };
 
-/* One connection: what the library keeps for us beside it. */
-struct client {
-    struct peer *peer;
-    struct rest rest;
-};
-
 /* One request, as the library drives it. */
 struct call {
     struct server *server;
@@ -64,22 +58,13 @@ struct call {
     enum exchange_next next;
 };
 
-static struct client *
-client_of(struct MHD_Connection *c)
+static struct peer *
+peer_of(struct MHD_Connection *c)
 {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
 
     return info ? info->socket_context : NULL;
-}
-
-static int
-socket_of(struct MHD_Connection *c)
-{
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
-
-    return info ? info->connect_fd : -1;
 }
 
 /*
@@ -89,9 +74,12 @@ socket_of(struct MHD_Connection *c)
 static void
 uncork(struct MHD_Connection *c)
 {
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
     int off = 0;
 
-    (void)setsockopt(socket_of(c), IPPROTO_TCP, TCP_CORK, &off, sizeof(off));
+    if (info)
+        (void)setsockopt(info->connect_fd, IPPROTO_TCP, TCP_CORK, &off, sizeof(off));
 }
 
 static gnutls_session_t
@@ -113,14 +101,13 @@ on_handshake(void *arg)
 static void
 begin_connection(struct server *s, struct MHD_Connection *c, void **socket_context)
 {
-    struct client *client = MEM_NEW(NULL, struct client);
-    int fd = socket_of(c);
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
 
-    BUG_ON(fd < 0);
-    client->peer = peer_open(s->deadlines, fd, s->listener.path != NULL);
-    *socket_context = client;
+    BUG_ON(!info);
+    *socket_context = peer_open(s->deadlines, info->connect_fd, s->listener.path != NULL);
     if (s->tls)
-        tls_adopt(s->tls, session_of(c), on_handshake, client->peer);
+        tls_adopt(s->tls, session_of(c), on_handshake, *socket_context);
 }
 
 static void
@@ -128,7 +115,6 @@ on_connection(void *cls, struct MHD_Connection *c, void **socket_context,
               enum MHD_ConnectionNotificationCode code)
 {
     struct server *s = cls;
-    struct client *client = *socket_context;
 
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
         begin_connection(s, c, socket_context);
@@ -138,9 +124,7 @@ on_connection(void *cls, struct MHD_Connection *c, void **socket_context,
         uncork(c);
         tls_leave(session_of(c));
     }
-    rest_end(&client->rest);
-    peer_close(s->deadlines, client->peer);
-    (void)talloc_free(client);
+    peer_close(s->deadlines, *socket_context);
     *socket_context = NULL;
 }
 
@@ -176,16 +160,10 @@ on_target(void *cls, const char *target, struct MHD_Connection *c)
 {
     struct server *s = cls;
     struct call *call = MEM_NEW(NULL, struct call);
-    struct client *client = client_of(c);
 
     call->server = s;
     call->connection = c;
-    if (client) {
-        call->peer = client->peer;
-        rest_end(&client->rest);
-        if (!s->tls)
-            rest_learn(&client->rest, target, socket_of(c));
-    }
+    call->peer = peer_of(c);
     call->wire.target = mem_strdup(call, target);
     drop_arguments(target);
     atomic_fetch_add(&s->busy, 1);
@@ -198,14 +176,12 @@ on_completed(void *cls, struct MHD_Connection *c, void **con_cls,
 {
     struct call *call = *con_cls;
     struct server *s = cls;
-    struct client *client = client_of(c);
 
+    (void)c;
     (void)code;
     if (!call)
         return;
     *con_cls = NULL;
-    if (client)
-        rest_begin(&client->rest);
     if (call->peer)
         peer_phase(call->peer, PHASE_IDLE);
     if (call->exchange)
@@ -372,10 +348,11 @@ make_response(struct call *call)
 static void
 keep_for_client(struct call *call)
 {
-    int fd = socket_of(call->connection);
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(call->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 
-    if (fd >= 0)
-        lingering_add(call->server->lingering, fd);
+    if (info)
+        lingering_add(call->server->lingering, info->connect_fd);
 }
 
 static bool
@@ -599,7 +576,7 @@ start_library(struct server *s, const struct server_config *config)
     s->daemon = MHD_start_daemon(
         flags, 0, NULL, NULL, on_request, s, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL,
         MHD_OPTION_THREAD_POOL_SIZE, loops, MHD_OPTION_CONNECTION_LIMIT, config->max_connections,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY, MHD_OPTION_URI_LOG_CALLBACK,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_URI_LOG_CALLBACK,
         on_target, s, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_NOTIFY_COMPLETED,
         on_completed, s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, s,
         MHD_OPTION_STRICT_FOR_CLIENT, strictness(), MHD_OPTION_ARRAY, for_tls, MHD_OPTION_END);
