@@ -284,6 +284,7 @@ handle_take(struct media_detector *d)
 {
     unsigned turn = atomic_fetch_add(&d->turn, 1);
 
+    BUG_ON(d->n == 0);
     for (size_t i = 0; i < d->n; i++) {
         if (pthread_mutex_trylock(&d->handles[(turn + i) % d->n].lock) == 0)
             return &d->handles[(turn + i) % d->n];
@@ -309,7 +310,7 @@ telling_part(const char *bytes, size_t len)
 
         if (c == '\n')
             lines = i + 1;
-        if (c < 0x20 && !memchr("\t\n\r\f\x1b", c, 5))
+        if (c < 0x20 && c != '\t' && c != '\n' && c != '\f' && c != '\r' && c != 0x1b)
             return len; /* no text */
     }
     return lines ? lines : TEXT_DETECT_MAX;
