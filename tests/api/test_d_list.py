@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bed import rows
-from harness import Server, data, faulty
+from harness import Server, data, faulty, wait_for
 from test_d_documents import ELEVEN
 
 LIBRARY = [
@@ -253,17 +253,29 @@ def grown():
             number, user = database.execute("SELECT workspace_id, user_id FROM api_key").fetchone()
         library = rows.Library(number, b"k" * 16, user, int(time.time() * 1000), GROWN)
         rows.Sqlite(file).add(library, 0, GROWN)
-        yield node.start(), key
+        node.start()
+        wait_for(lambda: rests(node), 60)
+        yield node, key
     finally:
         node.remove()
 
 
+def read_so_far(node):
+    return int(Path(f"/proc/{node.process.pid}/io").read_text().split()[1])
+
+
+def rests(node):
+    """Whether it reads nothing for a while: a filled library is taken up after the start."""
+    before = read_so_far(node)
+    time.sleep(1)
+    return read_so_far(node) - before < 1 << 16
+
+
 def read_by(node, api, path):
     """Bytes that a node reads for a request, at worst: what it keeps in memory is not read."""
-    io = Path(f"/proc/{node.process.pid}/io")
-    before = int(io.read_text().split()[1])
+    before = read_so_far(node)
     answer = data(api.get(path, expect=200))["documents"]
-    return int(io.read_text().split()[1]) - before, answer
+    return read_so_far(node) - before, answer
 
 
 @pytest.mark.embedded

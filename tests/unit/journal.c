@@ -439,12 +439,12 @@ swarm_run(void *arg)
     struct swarm *s = arg;
     struct err err;
 
-    for (int i = 0; i < 200; i++) {
+    for (int i = 0; i < 60; i++) {
         struct blob_key key = new_key();
 
         if (put(s->w, &key, &i, sizeof(i)) || (i % 2 && blob_delete(s->w->store, &key, &err)))
             atomic_fetch_add(&s->failures, 1);
-        if (i % 50 == 0)
+        if (i % 20 == 0)
             journal_settle(((struct fs_store *)s->w->store)->journal);
     }
     return NULL;
