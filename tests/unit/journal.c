@@ -431,6 +431,7 @@ a_second_process_leaves_them_alone(void **state)
 struct swarm {
     struct world *w;
     atomic_int failures;
+    atomic_int written;
 };
 
 static void *
@@ -444,7 +445,7 @@ swarm_run(void *arg)
 
         if (put(s->w, &key, &i, sizeof(i)) || (i % 2 && blob_delete(s->w->store, &key, &err)))
             atomic_fetch_add(&s->failures, 1);
-        if (i % 20 == 0)
+        if (atomic_fetch_add(&s->written, 1) % 200 == 0)
             journal_settle(((struct fs_store *)s->w->store)->journal);
     }
     return NULL;
