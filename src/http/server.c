@@ -29,6 +29,7 @@
 #define COPY_BLOCK (64 * 1024)
 #define SMALL_FILE (32 * 1024)
 #define PAUSE_US 5000
+#define LIMIT_ABOVE 256
 
 struct server {
     struct service *service;
@@ -561,6 +562,9 @@ start_library(struct server *s, const struct server_config *config)
 {
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
     unsigned loops = config->loops > 1 ? config->loops : 0; /* a pool of one is no pool */
+    /* each loop has its part of it: however they are spread, the acceptor's limit comes first */
+    unsigned limit =
+        s->tls ? config->max_connections : (config->max_connections + LIMIT_ABOVE) * config->loops;
     struct MHD_OptionItem for_tls[] = {
         {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)TLS_PRIORITIES},
         {MHD_OPTION_HTTPS_CERT_CALLBACK2, 0, (void *)tls_retrieve},
@@ -575,7 +579,7 @@ start_library(struct server *s, const struct server_config *config)
     }
     s->daemon = MHD_start_daemon(
         flags, 0, NULL, NULL, on_request, s, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL,
-        MHD_OPTION_THREAD_POOL_SIZE, loops, MHD_OPTION_CONNECTION_LIMIT, config->max_connections,
+        MHD_OPTION_THREAD_POOL_SIZE, loops, MHD_OPTION_CONNECTION_LIMIT, limit,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_URI_LOG_CALLBACK,
         on_target, s, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_NOTIFY_COMPLETED,
         on_completed, s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, s,
@@ -605,7 +609,7 @@ server_start(struct service *service, const struct server_config *config, struct
     if (!rc && !start_library(s, config))
         rc = err_set(err, RC_INTERNAL, "the HTTP library did not start");
     if (!rc && !s->tls)
-        rc = acceptor_new(s->listener.fd, s->daemon, &s->acceptor, err);
+        rc = acceptor_new(s->listener.fd, s->daemon, config->max_connections, &s->acceptor, err);
     if (rc) {
         MHD_stop_daemon(s->daemon);
         release(&s);

@@ -10,14 +10,24 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define PAUSE_MS 20 /* when there are no descriptors: until others are closed */
+#define PAUSE_MS 20 /* when there is room for no more: until others are closed */
 
 struct acceptor {
     int fd;
     int stop; /* an eventfd */
     struct MHD_Daemon *daemon;
+    unsigned max;
     pthread_t thread;
 };
+
+static bool
+is_full(struct acceptor *a)
+{
+    const union MHD_DaemonInfo *info =
+        MHD_get_daemon_info(a->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+
+    return info && info->num_connections >= a->max;
+}
 
 /* The library takes the socket, also to close it. */
 static bool
@@ -27,6 +37,10 @@ let_in(struct acceptor *a)
     socklen_t len = sizeof(from);
     int fd;
 
+    if (is_full(a)) {
+        errno = ENFILE;
+        return false;
+    }
     memset(&from, 0, sizeof(from));
     fd = accept4(a->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0)
@@ -69,11 +83,12 @@ start_thread(struct acceptor *a)
 }
 
 enum rc
-acceptor_new(int fd, struct MHD_Daemon *daemon, struct acceptor **ret, struct err *err)
+acceptor_new(int fd, struct MHD_Daemon *daemon, unsigned max, struct acceptor **ret,
+             struct err *err)
 {
     struct acceptor *a = MEM_NEW(NULL, struct acceptor);
 
-    *a = (struct acceptor){.fd = fd, .daemon = daemon};
+    *a = (struct acceptor){.fd = fd, .daemon = daemon, .max = max};
     a->stop = eventfd(0, EFD_CLOEXEC);
     if (a->stop < 0 || start_thread(a) != 0) {
         if (a->stop >= 0)

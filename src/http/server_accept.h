@@ -7,7 +7,9 @@
  *
  * Not for TLS: sessions that libmicrohttpd 0.9.75 was handed fail in their handshake.
  *
- *  I1  Who comes when all loops are full is refused: its connection is closed at once.
+ *  I1  At most `max` connections are open, and a few more that come at the same moment. Others wait
+ *      in the kernel's line until there is room. The daemon's own limit must be out of reach:
+ *      libmicrohttpd 0.9.75, handed a connection above it, serves none any more.
  *
  * Threads: one of its own.
  */
@@ -19,8 +21,8 @@ struct MHD_Daemon;
 struct acceptor;
 
 /* `fd` listens, does not block, and stays the caller's; so does the daemon. Error: INTERNAL. */
-MUST_CHECK enum rc acceptor_new(int fd, struct MHD_Daemon *daemon, struct acceptor **ret,
-                                struct err *err);
+MUST_CHECK enum rc acceptor_new(int fd, struct MHD_Daemon *daemon, unsigned max,
+                                struct acceptor **ret, struct err *err);
 
 /* From now on nobody is let in. Accepts NULL; leaves NULL behind. */
 void acceptor_free(struct acceptor **a);
