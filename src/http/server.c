@@ -19,7 +19,6 @@
 #include "base/log.h"
 #include "http/exchange.h"
 #include "http/forwarded.h"
-#include "http/server_accept.h"
 #include "http/server_deadline.h"
 #include "http/server_linger.h"
 #include "http/server_listen.h"
@@ -29,7 +28,6 @@
 #define COPY_BLOCK (64 * 1024)
 #define SMALL_FILE (32 * 1024)
 #define PAUSE_US 5000
-#define LIMIT_ABOVE 256
 
 struct server {
     struct service *service;
@@ -37,9 +35,8 @@ struct server {
     struct deadlines *deadlines;
     struct lingering *lingering;
     struct listener listener;
-    struct acceptor *acceptor; /* NULL: the library accepts by itself */
-    struct tls *tls;           /* NULL: plain HTTP */
-    struct proxies *proxies;   /* NULL: nobody's word on the client is taken */
+    struct tls *tls;         /* NULL: plain HTTP */
+    struct proxies *proxies; /* NULL: nobody's word on the client is taken */
     char url[sizeof("https://") + sizeof(((struct listener *)NULL)->address)];
     _Atomic int64_t busy;   /* requests under way */
     _Atomic int64_t parked; /* of them: suspended while the engine works */
@@ -562,28 +559,23 @@ start_library(struct server *s, const struct server_config *config)
 {
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
     unsigned loops = config->loops > 1 ? config->loops : 0; /* a pool of one is no pool */
-    /* each loop has its part of it: however they are spread, the acceptor's limit comes first */
-    unsigned limit =
-        s->tls ? config->max_connections : (config->max_connections + LIMIT_ABOVE) * config->loops;
     struct MHD_OptionItem for_tls[] = {
         {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)TLS_PRIORITIES},
         {MHD_OPTION_HTTPS_CERT_CALLBACK2, 0, (void *)tls_retrieve},
-        {MHD_OPTION_LISTEN_SOCKET, s->listener.fd, NULL},
         {MHD_OPTION_END, 0, NULL}};
 
-    if (s->tls) {
+    if (s->tls)
         flags |= MHD_USE_TLS;
-    } else {
-        flags |= MHD_USE_NO_LISTEN_SOCKET;
+    else
         for_tls[0].option = MHD_OPTION_END;
-    }
     s->daemon = MHD_start_daemon(
         flags, 0, NULL, NULL, on_request, s, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL,
-        MHD_OPTION_THREAD_POOL_SIZE, loops, MHD_OPTION_CONNECTION_LIMIT, limit,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_URI_LOG_CALLBACK,
-        on_target, s, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_NOTIFY_COMPLETED,
-        on_completed, s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, s,
-        MHD_OPTION_STRICT_FOR_CLIENT, strictness(), MHD_OPTION_ARRAY, for_tls, MHD_OPTION_END);
+        MHD_OPTION_LISTEN_SOCKET, s->listener.fd, MHD_OPTION_THREAD_POOL_SIZE, loops,
+        MHD_OPTION_CONNECTION_LIMIT, config->max_connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)CONNECTION_MEMORY, MHD_OPTION_URI_LOG_CALLBACK, on_target, s,
+        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
+        s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_STRICT_FOR_CLIENT,
+        strictness(), MHD_OPTION_ARRAY, for_tls, MHD_OPTION_END);
     return s->daemon != NULL;
 }
 
@@ -608,10 +600,7 @@ server_start(struct service *service, const struct server_config *config, struct
         rc = listen_open(config->listen, &s->listener, err);
     if (!rc && !start_library(s, config))
         rc = err_set(err, RC_INTERNAL, "the HTTP library did not start");
-    if (!rc && !s->tls)
-        rc = acceptor_new(s->listener.fd, s->daemon, config->max_connections, &s->acceptor, err);
     if (rc) {
-        MHD_stop_daemon(s->daemon);
         release(&s);
         return rc;
     }
@@ -644,7 +633,6 @@ server_free(struct server **ret, int64_t drain_ms)
 
     if (!s)
         return;
-    acceptor_free(&s->acceptor);
     (void)MHD_quiesce_daemon(s->daemon);
     listen_close(&s->listener);
     while (atomic_load(&s->busy) > 0 && clock_mono_ms() < until)
