@@ -128,6 +128,7 @@ def test_a_new_name_of_an_old_document_is_found(large):
 def digest_from_scratch(server):
     """{(facet, value): documents} of all that is taken up, as the rows of documents have it."""
     with contextlib.closing(sqlite3.connect(server.data_dir / "dossier.db")) as database:
+        database.execute("BEGIN")       # more may be taken up between these queries
         upto, stated = database.execute("SELECT upto, documents FROM digest").fetchone()
         rows = database.execute("SELECT folder, mime_type, tags, search_text FROM document WHERE"
                                 " id <= ? ORDER BY id", (upto,)).fetchall()

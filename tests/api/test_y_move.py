@@ -548,8 +548,9 @@ def test_lost_bytes_of_the_source(moved, place, tmp_path):
     here = place("embedded")
     here.run("import", moved.export)
     here.run("export", tmp_path / "earlier")
+    _, waiting = moved.library.object       # no document has these yet
     lost, damaged = [path for name, path in sorted(files(here.data_dir / "blobs").items())
-                     if path.stat().st_size > 100][:2]
+                     if path.stat().st_size > 100 and path.read_bytes() != waiting][:2]
     lost.unlink()
     flip(damaged, 0)
     done = here.command("export", tmp_path / "export")

@@ -7,7 +7,7 @@ EIO, ENOSPC and short writes, once and for ever. What was acknowledged is there,
 is not, the same request with its key then has exactly one effect, and nothing is damaged; the
 process ends by itself, with 70 or (at its start) 1, or not at all.
 
-By default a sample; marked slow, every third n until the request passes untouched.
+By default a sample; marked slow, every fifth n until the request passes untouched.
 DOSSIER_FAULT_STEP=1 tries each.
 """
 import contextlib
@@ -36,7 +36,7 @@ KINDS = {
 }
 NEVER = 2**62
 SAMPLES = 4             # a route, by default
-STEP = int(os.environ.get("DOSSIER_FAULT_STEP", "3"))
+STEP = int(os.environ.get("DOSSIER_FAULT_STEP", "5"))
 MOST_CALLS = 500        # of one request, or of a start
 
 
@@ -82,7 +82,7 @@ def test_every_call(subject, op, kind):
 
 
 def until_untouched(trial, begin=0):
-    """Every n, or every third, while trial(n) meets the fault; the end has to be met twice, for a
+    """Every n, or every fifth, while trial(n) meets the fault; the end has to be met twice, for a
     checkpoint may add calls."""
     first = 1 + begin % STEP
     for n in range(first, MOST_CALLS, STEP):
