@@ -7,7 +7,7 @@ of another kind, an answer that is wrong (a good request refused, a success that
 header missing), a request without an end, or a state that is neither old nor new: after the
 restart the same request with its key has exactly one effect.
 
-By default a sample of every route; marked slow, every fourth n until the request passes untouched
+By default a sample of every route; marked slow, every eighth n until the request passes untouched
 (warm: the same request has been served before), and every 80th on a server that has just started.
 DOSSIER_FAULT_STEP=1 tries each.
 """
@@ -26,8 +26,8 @@ ENDS = (FAIL_STOP, -signal.SIGABRT)
 NEVER = 2**62
 SAMPLES = 4         # a route, by default
 MOST = 3000         # allocations of one request
-STEP = int(os.environ.get("DOSSIER_FAULT_STEP", "4"))
-COLD_STEP = 20 * STEP
+STEP = int(os.environ.get("DOSSIER_FAULT_STEP", "8"))
+COLD_STEP = 10 * STEP
 # Not the upload whose types are to be found out: libmagic 5.44 frees a pointer that it has not set
 # when vasprintf() finds no memory.
 ROUTES = [*READS, *(op for op in WRITES if op != "upload.create large")]
