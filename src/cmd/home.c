@@ -21,8 +21,11 @@
 #include "store/schema.h"
 
 #define ELSEWHERE "rows-elsewhere"
-#define BLOB_THREADS 64 /* so many uploads share a sync */
+#define BLOB_THREADS 16 /* so many uploads share a sync; more would be in each other's way */
+#define CALL_THREADS 64 /* where they wait for another machine */
 #define BLOB_WAITING 4096
+#define BODY_THREADS 4
+#define BODY_WAITING 4096
 #define BALLAST_BYTES MIB(16)
 #define QUERY_THREADS 2
 #define LOCK_PAUSE_US 50000
@@ -373,6 +376,22 @@ check_bytes(struct home *home, struct err *err)
     return rc ? rc : belong_together(conn, home->app.blobs, err);
 }
 
+/* Many uploads at once are work for the processors, too: who only wants to read comes first. */
+static enum rc
+start_workers(struct app *app, struct err *err)
+{
+    unsigned threads = blob_store_caps(app->blobs) & BLOB_REMOTE ? CALL_THREADS : BLOB_THREADS;
+    enum rc rc = workers_new("blob", threads, BLOB_WAITING, &app->blob_workers, err);
+
+    if (!rc)
+        rc = workers_new("body", BODY_THREADS, BODY_WAITING, &app->body_workers, err);
+    if (rc)
+        return rc;
+    workers_stand_back(app->blob_workers);
+    workers_stand_back(app->body_workers);
+    return RC_OK;
+}
+
 static enum rc
 open_rest(struct home *home, const struct conf *conf, struct err *err)
 {
@@ -407,7 +426,7 @@ open_rest(struct home *home, const struct conf *conf, struct err *err)
     if (!rc && engines_remote(conf)) /* else they are in one directory, and stay together */
         rc = check_bytes(home, err);
     if (!rc)
-        rc = workers_new("blob", BLOB_THREADS, BLOB_WAITING, &home->app.blob_workers, err);
+        rc = start_workers(&home->app, err);
     if (!rc)
         rc = media_detector_new(&home->app.detector, err);
     if (!rc)
@@ -470,6 +489,7 @@ home_close(struct home **ret)
 
     if (!home)
         return;
+    workers_free(&home->app.body_workers);
     workers_free(&home->app.blob_workers);
     engine_free(&home->app.engine);
     media_detector_free(&home->app.detector);

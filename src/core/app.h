@@ -35,6 +35,7 @@ struct app {
     struct engine *engine;
     struct blob_store *blobs;
     struct workers *blob_workers; /* for what waits for the disk */
+    struct workers *body_workers; /* for bytes that come: they run after what others wait for */
     struct media_detector *detector;
     struct ballast *ballast; /* disk space kept back for deleting; NULL: none */
 };

@@ -34,20 +34,26 @@ exchange_own(struct exchange *ex, void *wake_arg)
     ex->wake_arg = wake_arg;
 }
 
-void
-exchange_free(struct exchange **ret)
+static void
+destroy(void *arg)
 {
-    struct exchange *ex = *ret;
-    TALLOC_CTX *pool;
+    struct exchange *ex = arg;
+    TALLOC_CTX *pool = ex->rq.pool;
 
-    if (!ex)
-        return;
     if (ex->rq.stream)
         ex->rq.route->stream->free(ex->rq.stream, ex->stream_kept);
     json_decref(ex->rq.json);
     reply_clear(&ex->reply);
-    pool = ex->rq.pool;
     base_pool_free(&pool);
+}
+
+void
+exchange_free(struct exchange **ret)
+{
+    struct exchange *ex = *ret;
+
+    if (ex && (!ex->intake || intake_leave(ex->intake)))
+        destroy(ex);
     *ret = NULL;
 }
 
@@ -166,6 +172,34 @@ check_json_body(struct exchange *ex, struct err *err)
 }
 
 static enum rc
+take_bytes(void *arg, const char *bytes, size_t len, struct err *err)
+{
+    struct exchange *ex = arg;
+
+    return ex->rq.route->stream->data(ex->rq.stream, bytes, len, err);
+}
+
+static void
+wake_for_more(void *arg)
+{
+    struct exchange *ex = arg;
+
+    ex->wake(ex->wake_arg);
+}
+
+static enum rc
+open_stream(struct exchange *ex, struct err *err)
+{
+    struct intake_owner owner = {
+        .take = take_bytes, .wake = wake_for_more, .gone = destroy, .arg = ex};
+    enum rc rc = ex->rq.route->stream->open(&ex->rq, &ex->rq.stream, err);
+
+    if (!rc)
+        ex->intake = intake_new(ex->rq.pool, ex->rq.app->body_workers, &owner);
+    return rc;
+}
+
+static enum rc
 step_size(struct exchange *ex, struct err *err)
 {
     const struct route *r = ex->rq.route;
@@ -179,7 +213,7 @@ step_size(struct exchange *ex, struct err *err)
             return err_set(err, RC_TOO_LARGE, "%lld bytes", (long long)ex->framing.length);
         if (ex->framing.length < 0 && !ex->framing.chunked)
             return err_set(err, RC_LENGTH_REQUIRED, "no Content-Length");
-        return r->stream->open(&ex->rq, &ex->rq.stream, err);
+        return open_stream(ex, err);
     }
     return r->max_body ? check_json_body(ex, err) : RC_OK;
 }
@@ -249,6 +283,16 @@ exchange_asked(struct exchange *ex)
 
 /* ---- the body ---- */
 
+static enum exchange_next
+body_streams(struct exchange *ex, const char *bytes, size_t len)
+{
+    enum intake_state state = intake_add(ex->intake, bytes, len);
+
+    if (state == INTAKE_FAILED)
+        ex->rc = intake_error(ex->intake, &ex->err);
+    return state == INTAKE_FULL ? EXCHANGE_FULL : EXCHANGE_READ;
+}
+
 enum exchange_next
 exchange_body(struct exchange *ex, const char *bytes, size_t len)
 {
@@ -260,8 +304,8 @@ exchange_body(struct exchange *ex, const char *bytes, size_t len)
     if (!r || ex->options)
         return EXCHANGE_READ;
     if (r->stream)
-        ex->rc = r->stream->data(ex->rq.stream, bytes, len, &ex->err);
-    else if (r->max_body && !buf_append(&ex->body, bytes, len))
+        return body_streams(ex, bytes, len);
+    if (r->max_body && !buf_append(&ex->body, bytes, len))
         ex->rc = err_set(&ex->err, RC_TOO_LARGE, "more than Content-Length");
     return EXCHANGE_READ;
 }
@@ -279,6 +323,12 @@ log_exchange(struct exchange *ex)
         log_info("%s %s %s %d %lldms%s%s", ex->rq.request_id, ex->rq.wire->address, op,
                  ex->reply.status, (long long)(clock_wall_ms() - ex->rq.now_ms), ex->rc ? " " : "",
                  ex->rc ? ex->err.detail : "");
+}
+
+bool
+exchange_closes(const struct exchange *ex)
+{
+    return ex->closes;
 }
 
 struct reply *

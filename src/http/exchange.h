@@ -9,8 +9,10 @@
  *
  *  I3  A loop thread waits for no database that is not in this process: where a step before the
  *      body has to ask one, the connection is parked and a thread of the engine takes the rest.
+ *  I4  Nor does it wait for the disk: the bytes of an upload are taken by other threads (intake.h).
  *
  * Threads: driven by one loop thread; between exchange_go() and `wake` by the engine's.
+ * exchange_free() may leave the rest to a thread that takes bytes; `wire` is not looked at then.
  * The server in front (server.c) owns the wire; this knows no HTTP library.
  */
 #ifndef HTTP_EXCHANGE_H
@@ -26,10 +28,12 @@ enum exchange_next {
     EXCHANGE_CLOSE, /* send exchange_reply() now and close the connection */
     EXCHANGE_ASK,   /* park the connection, then call exchange_go(); then exchange_asked() */
     EXCHANGE_WAIT,  /* park the connection, then call exchange_go(); then send the answer */
+    EXCHANGE_FULL,  /* park the connection until `wake`, then go on with the body */
     EXCHANGE_DROP,  /* close the connection without an answer */
 };
 
-/* `wake` is called once after each exchange_go(), from any thread, with what exchange_own() got. */
+/* `wake` is called once after each exchange_go() and each EXCHANGE_FULL, from any thread, with what
+ * exchange_own() got; it may come before that has returned. */
 struct exchange *exchange_new(struct service *sv, void (*wake)(void *arg));
 void exchange_own(struct exchange *ex, void *wake_arg);
 void exchange_free(struct exchange **ex);
@@ -47,5 +51,7 @@ void exchange_go(struct exchange *ex);
 
 /* The finished answer, with every header it needs; borrowed. */
 struct reply *exchange_reply(struct exchange *ex);
+/* After EXCHANGE_WAIT: whether the connection is to be closed behind the answer. */
+bool exchange_closes(const struct exchange *ex);
 
 #endif

@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "http/exchange.h"
 #include "http/guard.h"
+#include "http/intake.h"
 #include "http/replay.h"
 
 struct exchange {
@@ -28,8 +29,10 @@ struct exchange {
     bool asks;     /* the steps left are for one that may */
 
     struct buf body;
+    struct intake *intake; /* NULL: the body is none that streams */
     int64_t received;
     bool stream_kept;
+    bool closes; /* the connection, after the answer */
 
     struct replay replay;
     struct reply reply;

@@ -262,13 +262,38 @@ write_done(void *arg, enum rc rc, const struct err *err)
         finish(ex);
 }
 
+/* What is checked when all of the request is there. */
+static enum rc
+check_whole(struct exchange *ex, struct err *err)
+{
+    const struct route *r = ex->rq.route;
+    enum rc rc = step_validate(ex, err);
+
+    if (!rc && r->authorise)
+        rc = r->authorise(&ex->rq, err);
+    return rc ? rc : replay_start(&ex->replay, &ex->rq, err);
+}
+
+static enum rc
+end_stream(struct exchange *ex, struct err *err)
+{
+    enum rc rc = intake_rest(ex->intake, err);
+
+    if (!rc)
+        rc = ex->rq.route->stream->end(ex->rq.stream, err);
+    ex->closes = rc && ex->framing.chunked; /* see exchange_end() */
+    return rc ? rc : check_whole(ex, err);
+}
+
 static void
 settle_job(void *arg)
 {
     struct exchange *ex = arg;
     uint8_t body[SHA256_LEN];
 
-    ex->rc = ex->rq.route->stream->settle(ex->rq.stream, &ex->err);
+    ex->rc = end_stream(ex, &ex->err);
+    if (!ex->rc)
+        ex->rc = ex->rq.route->stream->settle(ex->rq.stream, &ex->err);
     CRASH_POINT("exchange.after-settle");
     if (ex->rc) {
         fail_bytes(ex);
@@ -321,20 +346,16 @@ exchange_end(struct exchange *ex)
     const struct route *r = ex->rq.route;
     uint8_t body[SHA256_LEN];
 
-    if (!ex->rc && ex->rq.stream)
-        ex->rc = r->stream->end(ex->rq.stream, &ex->err);
     if (ex->rc && ex->framing.chunked)
         return EXCHANGE_CLOSE; /* the parser underneath is lax about where chunks end */
     if (ex->rc || ex->options)
         return EXCHANGE_REPLY;
-    ex->rc = step_validate(ex, &ex->err);
-    if (!ex->rc && r->authorise)
-        ex->rc = r->authorise(&ex->rq, &ex->err);
-    if (!ex->rc)
-        ex->rc = replay_start(&ex->replay, &ex->rq, &ex->err);
+    if (ex->intake)
+        return EXCHANGE_WAIT;
+    ex->rc = check_whole(ex, &ex->err);
     if (ex->rc)
         return EXCHANGE_REPLY;
-    if (ex->replay.on && !ex->rq.stream) {
+    if (ex->replay.on) {
         hash_body(ex, body);
         replay_fingerprint(&ex->replay, &ex->rq, body);
     }
@@ -375,6 +396,12 @@ read_job(void *arg)
 }
 
 static void
+stream_taken(void *arg)
+{
+    hand_over(arg, TO_BYTES, settle_job);
+}
+
+static void
 run(struct exchange *ex)
 {
     struct err err;
@@ -382,7 +409,7 @@ run(struct exchange *ex)
 
     switch (ex->rq.route->run) {
     case RUN_STREAM:
-        hand_over(ex, TO_BYTES, settle_job);
+        intake_end(ex->intake, stream_taken);
         return;
     case RUN_READ:
         hand_over(ex, reads_bytes_elsewhere(ex) ? TO_BYTES : TO_DATABASE, read_job);

@@ -418,10 +418,34 @@ proceed(struct call *call)
     case EXCHANGE_ASK:
     case EXCHANGE_WAIT:
         return park(call);
+    case EXCHANGE_FULL:
     case EXCHANGE_DROP:
         break;
     }
     return MHD_NO;
+}
+
+/*
+ * A piece of the body. Where there is no room for another the connection is parked until there is:
+ * counted first, as in park(), and with nothing left to take, for it may be resumed already.
+ */
+static enum MHD_Result
+take_body(struct call *call, const char *data, size_t *data_len)
+{
+    if (call->peer)
+        peer_count(call->peer, (int64_t)*data_len, 0);
+    atomic_fetch_add(&call->server->parked, 1);
+    if (atomic_load(&call->server->closing))
+        call->next = EXCHANGE_DROP; /* nothing has been done of it */
+    else
+        call->next = exchange_body(call->exchange, data, *data_len);
+    *data_len = 0;
+    if (call->next == EXCHANGE_FULL) {
+        MHD_suspend_connection(call->connection);
+        return MHD_YES;
+    }
+    atomic_fetch_sub(&call->server->parked, 1);
+    return call->next == EXCHANGE_DROP ? MHD_NO : MHD_YES;
 }
 
 /*
@@ -438,7 +462,7 @@ on_request(void *cls, struct MHD_Connection *c, const char *url, const char *met
     (void)c;
     (void)url;
     if (call->waiting)
-        return send_reply(call, false);
+        return send_reply(call, exchange_closes(call->exchange));
     if (!call->exchange) {
         if (atomic_load(&call->server->closing))
             return MHD_NO;
@@ -458,13 +482,8 @@ on_request(void *cls, struct MHD_Connection *c, const char *url, const char *met
     }
     if (data && *data_len == 0)
         return MHD_YES; /* after a 100 when no body is due: what is there is the next request's */
-    if (data) {
-        if (call->peer)
-            peer_count(call->peer, (int64_t)*data_len, 0);
-        call->next = exchange_body(call->exchange, data, *data_len);
-        *data_len = 0;
-        return call->next == EXCHANGE_DROP ? MHD_NO : MHD_YES;
-    }
+    if (data)
+        return take_body(call, data, data_len);
     if (call->peer)
         peer_phase(call->peer, PHASE_WORK); /* nothing more has to come: do not wait for it */
     call->next = exchange_end(call->exchange);

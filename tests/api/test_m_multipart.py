@@ -597,8 +597,9 @@ def nameless_files(server):
 def test_broken_off_upload_leaves_nothing(lone):
     server, api = lone
     # more than waits in memory
-    framings = {"Content-Length: 190000": part(b"x" * 100_000),
-                "Transfer-Encoding: chunked": b"1d4c0\r\n" + part(b"x" * 100_000)}
+    pieces = 2 * part(b"x" * 90_000)
+    framings = {"Content-Length: 290000": pieces,
+                "Transfer-Encoding: chunked": b"30d40\r\n" + pieces}
     for framing, piece in framings.items():
         with socket.create_connection(server.address, timeout=15) as connection:
             connection.sendall((f"POST {PATH} HTTP/1.1\r\nHost: x\r\nX-API-Key: {api.key}\r\n"
