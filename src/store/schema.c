@@ -30,6 +30,10 @@ static const char migration_0004_sqlite[] =
 #include "0004_digest.sqlite.inc"
     ;
 
+static const char migration_0005_sqlite[] =
+#include "0005_kept_answers.sqlite.inc"
+    ;
+
 /*
  * `oldest`: the oldest program, by the version it knows, that can go on working beside the newer
  * ones once this step is done. A step that changes what that one relies on comes a release later.
@@ -46,6 +50,8 @@ static const struct migration {
     {.script = {migration_0003_sqlite, NULL}, .oldest = 3},
     /* only where there is one writer, and an older one would not keep it up */
     {.script = {migration_0004_sqlite, NULL}, .oldest = 4},
+    /* an older one would do, but none has been tried with it */
+    {.script = {migration_0005_sqlite, NULL}, .oldest = 5},
 };
 
 static const struct sql make_meta = {

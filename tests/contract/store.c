@@ -321,6 +321,52 @@ test_idempotency(void **state)
     assert_int_equal(n, 1);
 }
 
+/* An answer of this date, in the place of an older one if there is. */
+static void
+keep_of(struct scratch *s, uint8_t key, int64_t completed_ms, bool replaces)
+{
+    const uint8_t hash[SHA256_LEN] = {key};
+    const struct idempotency r = {
+        .answer = &key, .answer_len = 1, .completed_ms = completed_ms, .replaces = replaces};
+
+    EXPECT(RC_OK, idempotency_write(TX, WS, hash, &r, INT64_MAX, ERR));
+}
+
+/* By their dates, in whichever order the rows came: a clock is set back, an answer replaced. */
+static void
+test_idempotency_ages(void **state)
+{
+    static const struct {
+        uint8_t key;
+        bool kept;
+    } left[] = {{1, true}, {2, false}, {3, true}, {4, false}, {5, true}};
+    struct scratch *s = *state;
+    struct idempotency back;
+    int64_t n, oldest;
+
+    keep_of(s, 1, 100, false);
+    keep_of(s, 2, 300, false);
+    keep_of(s, 3, 9000, false);
+    keep_of(s, 4, 200, false);
+    keep_of(s, 5, 400, false);
+    keep_of(s, 1, 500, true);
+    EXPECT(RC_OK, idempotency_backlog(TX, 400, &n, &oldest, ERR));
+    assert_true(n == 2 && oldest == 200);
+    EXPECT(RC_OK, idempotency_expire(TX, 400, 10, &n, ERR));
+    assert_int_equal(n, 2);
+    s->tx.now_ms = 600;
+    EXPECT(RC_OK, idempotency_redate(TX, 8000, ERR));
+    for (size_t i = 0; i < ARRAY_LEN(left); i++) {
+        const uint8_t hash[SHA256_LEN] = {left[i].key};
+
+        EXPECT(left[i].kept ? RC_OK : RC_NOT_FOUND, idempotency_read(TX, WS, hash, 0, &back, ERR));
+        if (left[i].key == 3)
+            assert_int_equal(back.completed_ms, 600);
+        if (left[i].kept)
+            assert_int_equal(*(const uint8_t *)back.answer, left[i].key);
+    }
+}
+
 /* ---- objects and purges ---- */
 
 static enum rc
@@ -502,21 +548,22 @@ test_purge_many(void **state)
     }
 
 static struct CMUnitTest cases[] = {
-    CASE(test_workspace),     CASE(test_api_key),
-    CASE(test_api_key_list),  CASE(test_audit),
-    CASE(test_audit_trim),    CASE(test_audit_refuses),
-    CASE(test_audit_attacks), CASE(test_audit_flips),
-    CASE(test_audit_heads),   CASE(test_audit_claims),
-    CASE(test_audit_clock),   CASE(test_audit_stays_broken),
-    CASE(test_budget),        CASE(test_usage),
-    CASE(test_idempotency),   CASE(test_object),
-    CASE(test_used_urls),     CASE(test_purge),
-    CASE(test_purge_many),    CASE(test_purge_promise),
-    CASE(test_document),      CASE(test_document_update),
-    CASE(test_document_list), CASE(test_document_pages),
-    CASE(test_link),          CASE(test_link_documents),
-    CASE(test_reference),     CASE(test_entity),
-    CASE(test_docs),          CASE(test_census),
+    CASE(test_workspace),       CASE(test_api_key),
+    CASE(test_api_key_list),    CASE(test_audit),
+    CASE(test_audit_trim),      CASE(test_audit_refuses),
+    CASE(test_audit_attacks),   CASE(test_audit_flips),
+    CASE(test_audit_heads),     CASE(test_audit_claims),
+    CASE(test_audit_clock),     CASE(test_audit_stays_broken),
+    CASE(test_budget),          CASE(test_usage),
+    CASE(test_idempotency),     CASE(test_idempotency_ages),
+    CASE(test_object),          CASE(test_used_urls),
+    CASE(test_purge),           CASE(test_purge_many),
+    CASE(test_purge_promise),   CASE(test_document),
+    CASE(test_document_update), CASE(test_document_list),
+    CASE(test_document_pages),  CASE(test_link),
+    CASE(test_link_documents),  CASE(test_reference),
+    CASE(test_entity),          CASE(test_docs),
+    CASE(test_census),
 };
 
 int

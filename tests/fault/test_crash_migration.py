@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The process dies at each point of each migration, from nothing and from the first schema.
+The process dies at each point of each migration, from nothing and from the first schema, and from
+one with answers kept for idempotency keys as version 4 had them.
 
 Afterwards the schema is the one before that step or the one behind it, and the next start goes on
 from there to the newest, with everything that was there before.
 
 DOSSIER_CRASH_BIN: as in test_crash_points.py. DOSSIER_CRASH_ROUNDS: how often each (1).
 """
+import contextlib
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +31,8 @@ NEWEST = len(list((ROOT / "src" / "store" / "migrations").glob("*.sqlite.sql")))
 # point -> whether the step it lies in is done
 POINTS = {"migration.after-script": False, "migration.before-commit": False,
           "migration.after-step": True}
+KEPT = 4    # the last version that kept answers in the order of their hashes
+ANSWERS = 40
 # (version it begins with, step at which it dies)
 STEPS = [(begin, step) for begin in (0, 1) for step in range(begin + 1, NEWEST + 1)]
 
@@ -70,6 +75,61 @@ def test_the_first_schema_is_brought_up_to_date(server):
     schema1.write(server.data_dir)
     assert server.run("migrate") == {"from": 1, "to": NEWEST}
     schema1.verify(server.start())
+
+
+def as_kept_before(server):
+    """What a stopped server has, as a program of version KEPT left it; how many answers it has."""
+    first = (ROOT / "src/store/migrations/0001_library.sqlite.sql").read_text()
+    table = re.search(r"CREATE TABLE idempotency \(.*?;\n", first, re.DOTALL)[0]
+    index = re.search(r"CREATE INDEX idempotency_age .*?;\n", first)[0]
+    names = "workspace_id, key_hash, fingerprint, answer, completed_at"
+    with contextlib.closing(sqlite3.connect(server.data_dir / "dossier.db")) as db:
+        db.executescript(f"ALTER TABLE idempotency RENAME TO later; {table}"
+                         f"INSERT INTO idempotency ({names}) SELECT {names} FROM later;"
+                         f"DROP TABLE later; {index}"
+                         f"UPDATE schema_version SET version = {KEPT}, oldest = {KEPT}")
+        return kept_rows(db)
+
+
+def kept_rows(db):
+    return db.execute("SELECT workspace_id, key_hash, fingerprint, answer, completed_at"
+                      " FROM idempotency ORDER BY workspace_id, key_hash").fetchall()
+
+
+def send(api, number):
+    return api.post("/v1/documents", headers={"Idempotency-Key": f"kept-{number}"}, json={
+        "name": f"\u00e4 \"{number}\"", "mime_type": "text/plain",
+        "storage_path": f"kept/{number}"})
+
+
+@pytest.mark.parametrize("point", [None, *POINTS])
+def test_kept_answers_are_taken_over(server, crash_binary, point):  # noqa: F811
+    api = server.start().workspace().api()
+    first = [send(api, number) for number in range(ANSWERS)]
+    assert all(answer.status_code == 201 for answer in first)
+    server.stop()
+    before = as_kept_before(server)
+    assert len(before) == ANSWERS
+    if point:
+        done = subprocess.run([crash_binary, "migrate", "--data", server.data_dir], timeout=60,
+                              check=False, capture_output=True,
+                              env={**os.environ, "DOSSIER_CRASH_AT": f"{point}:1"})
+        assert done.returncode == DIED, (done.returncode, done.stdout, done.stderr)
+    assert server.run("migrate")["to"] == NEWEST
+    with contextlib.closing(sqlite3.connect(server.data_dir / "dossier.db")) as db:
+        assert kept_rows(db) == before
+        assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert not db.execute("SELECT 1 FROM sqlite_master WHERE name LIKE '%before%'").fetchall()
+        plans = [db.execute(f"EXPLAIN QUERY PLAN {sql}").fetchone()[3] for sql in (
+            "SELECT answer FROM idempotency WHERE workspace_id = 1 AND key_hash = x'00'",
+            "SELECT count(*), min(completed_at) FROM idempotency WHERE completed_at < 9")]
+    assert "idempotency_key" in plans[0] and "idempotency_age" in plans[1], plans
+    api = server.start().api(api.key)
+    for number, answer in enumerate(first):
+        again = send(api, number)
+        assert again.headers["Idempotent-Replayed"] == "true"
+        assert (again.status_code, again.content) == (answer.status_code, answer.content)
+    assert harness.data(api.get("/v1/usage"))["documents"] == ANSWERS
 
 
 def test_a_newer_schema_is_refused(server):
