@@ -24,6 +24,14 @@ reserve(struct buf *b, size_t need)
     b->room = room;
 }
 
+char *
+buf_reserve(struct buf *b, size_t len)
+{
+    BUG_ON(len > b->max - b->len);
+    reserve(b, b->len + len + 1);
+    return b->bytes + b->len;
+}
+
 bool
 buf_append(struct buf *b, const void *bytes, size_t len)
 {

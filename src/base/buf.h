@@ -24,6 +24,12 @@ void buf_init(struct buf *b, TALLOC_CTX *pool, size_t max);
 /* False, with nothing appended, when the maximum would be passed. */
 MUST_CHECK bool buf_append(struct buf *b, const void *bytes, size_t len);
 
+/*
+ * Room for `len` bytes and a NUL behind what is there, for the caller to write: adding what it wrote
+ * to the length, and the NUL, are its part. Passing the maximum is a bug.
+ */
+char *buf_reserve(struct buf *b, size_t len);
+
 /* For text we make ourselves, whose size the caller has bounded: passing the maximum is a bug. */
 void buf_puts(struct buf *b, const char *text);
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);

@@ -18,10 +18,12 @@ struct sha256 {
 
 /*
  * What a hash by OpenSSL 3 costs above the hash itself is looking its implementation up and making
- * a context, several times over: so the one is done once, the other once a thread.
+ * a context, several times over: so the one is done once, the other once a thread. A cipher is
+ * looked up once, too; its context has the key in it, and goes each time.
  */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static const EVP_MD *implementation;
+static const EVP_CIPHER *cipher;
 static pthread_key_t context_key;
 
 static void
@@ -31,17 +33,25 @@ free_context(void *ctx)
 }
 
 static void
-find_implementation(void)
+find_implementations(void)
 {
     implementation = EVP_MD_fetch(NULL, "SHA256", NULL);
-    BUG_ON(!implementation || pthread_key_create(&context_key, free_context));
+    cipher = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
+    BUG_ON(!implementation || !cipher || pthread_key_create(&context_key, free_context));
 }
 
 static const EVP_MD *
 sha256_implementation(void)
 {
-    BUG_ON(pthread_once(&once, find_implementation));
+    BUG_ON(pthread_once(&once, find_implementations));
     return implementation;
+}
+
+static const EVP_CIPHER *
+cipher_implementation(void)
+{
+    BUG_ON(pthread_once(&once, find_implementations));
+    return cipher;
 }
 
 /* The thread's own, for hashes that begin and end in one call. */
@@ -180,7 +190,7 @@ crypto_seal(TALLOC_CTX *pool, const uint8_t key[SHA256_LEN], const void *bytes, 
 
     BUG_ON(!ctx || len > INT32_MAX);
     rand_bytes(p, GCM_NONCE);
-    BUG_ON(EVP_EncryptInit_ex(ctx, EVP_aes_256_gcm(), NULL, key, p) != 1);
+    BUG_ON(EVP_EncryptInit_ex(ctx, cipher_implementation(), NULL, key, p) != 1);
     BUG_ON(EVP_EncryptUpdate(ctx, p + GCM_NONCE, &n, bytes, (int)len) != 1);
     BUG_ON(EVP_EncryptFinal_ex(ctx, p + GCM_NONCE + n, &tail) != 1 || (size_t)(n + tail) != len);
     BUG_ON(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_GET_TAG, GCM_TAG, p + GCM_NONCE + len) != 1);
@@ -206,7 +216,7 @@ crypto_open(TALLOC_CTX *pool, const uint8_t key[SHA256_LEN], const void *bytes, 
     plain = mem_zalloc(pool, body + 1);
     memcpy(tag, p + GCM_NONCE + body, GCM_TAG);
     ctx = EVP_CIPHER_CTX_new();
-    BUG_ON(!ctx || EVP_DecryptInit_ex(ctx, EVP_aes_256_gcm(), NULL, key, p) != 1);
+    BUG_ON(!ctx || EVP_DecryptInit_ex(ctx, cipher_implementation(), NULL, key, p) != 1);
     ok = EVP_DecryptUpdate(ctx, plain, &n, p + GCM_NONCE, (int)body) == 1 &&
          EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_SET_TAG, GCM_TAG, tag) == 1 &&
          EVP_DecryptFinal_ex(ctx, plain + n, &tail) == 1;

@@ -8,7 +8,7 @@
 #define BASE_JS_H
 #include <jansson.h>
 
-#include "base/base.h"
+#include "base/buf.h"
 
 #define JS_DEPTH_MAX 32
 
@@ -26,6 +26,9 @@ MUST_CHECK enum rc js_read(const char *text, size_t len, json_t **ret, struct er
 
 /* The compact text of `value`, in `pool`. */
 char *js_write(TALLOC_CTX *pool, const json_t *value, size_t *ret_len);
+
+/* Appends a string with its quotes to a text that the caller puts together. Valid UTF-8. */
+void js_put_text(struct buf *b, const char *text, size_t len);
 
 /* A string, or null when `text` is NULL. The text is valid UTF-8: checked on its way in. */
 json_t *js_text(const char *text);

@@ -7,84 +7,66 @@
  */
 #include "base/js.h"
 
-#define FIRST_ROOM 1024
-
-struct out {
-    TALLOC_CTX *pool;
-    char *text;
-    size_t len;
-    size_t room; /* one more is there for the NUL */
-};
+#define ROOM_MAX ((size_t)1 << 40) /* what memory has no room for aborts long before */
+#define CHUNK 256
+#define ESCAPE_MAX 6 /* of one byte */
 
 static void
-reserve(struct out *o, size_t more)
+put(struct buf *o, const char *bytes, size_t len)
 {
-    if (o->room - o->len >= more)
-        return;
-    while (o->room - o->len < more)
-        o->room *= 2;
-    o->text = talloc_realloc_size(o->pool, o->text, o->room + 1);
-    BUG_ON(!o->text);
-}
-
-static void
-put(struct out *o, const char *bytes, size_t len)
-{
-    reserve(o, len);
-    memcpy(o->text + o->len, bytes, len);
+    memcpy(buf_reserve(o, len), bytes, len);
     o->len += len;
 }
 
 static void
-put_char(struct out *o, char c)
+put_char(struct buf *o, char c)
 {
-    reserve(o, 1);
-    o->text[o->len++] = c;
+    *buf_reserve(o, 1) = c;
+    o->len++;
 }
 
-static bool
-is_plain(unsigned char c)
-{
-    return c >= 0x20 && c != '"' && c != '\\';
-}
+/* What stands behind the backslash, 'u': four digits as well, 0: the byte stands for itself. */
+static const char escapes[256] = {
+    'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'b',        't',         'n', 'u',
+    'f', 'r', 'u', 'u', 'u', 'u', 'u', 'u', 'u',        'u',         'u', 'u',
+    'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', [34] = '"', [92] = '\\',
+};
 
-static void
-put_escape(struct out *o, unsigned char c)
+static char *
+put_escape(char *p, unsigned char c)
 {
-    static const char short_form[] = "\bb\ff\nn\rr\tt\"\"\\\\";
-    char escape[8];
-
-    for (const char *p = short_form; *p; p += 2) {
-        if ((unsigned char)*p == c) {
-            put_char(o, '\\');
-            put_char(o, p[1]);
-            return;
-        }
-    }
-    (void)snprintf(escape, sizeof(escape), "\\u%04X", c);
-    put(o, escape, 6);
+    *p++ = '\\';
+    *p++ = escapes[c];
+    if (escapes[c] != 'u')
+        return p;
+    p[0] = p[1] = '0';
+    p[2] = (char)('0' + (c >> 4));
+    p[3] = "0123456789ABCDEF"[c & 15];
+    return p + 4;
 }
 
 /* Valid UTF-8, of which only ASCII has anything to escape (RFC 8259 §7). */
 static void
-put_string(struct out *o, const char *text, size_t len)
+put_string(struct buf *o, const char *text, size_t len)
 {
     put_char(o, '"');
-    for (size_t i = 0; i < len; i++) {
-        size_t plain = i;
+    for (size_t done = 0; done < len; done += CHUNK) {
+        size_t n = len - done < CHUNK ? len - done : CHUNK;
+        char *from = buf_reserve(o, n * ESCAPE_MAX), *p = from;
 
-        while (plain < len && is_plain((unsigned char)text[plain]))
-            plain++;
-        put(o, text + i, plain - i);
-        if (plain < len)
-            put_escape(o, (unsigned char)text[plain]);
-        i = plain;
+        for (size_t i = done; i < done + n; i++) {
+            if (escapes[(unsigned char)text[i]])
+                p = put_escape(p, (unsigned char)text[i]);
+            else
+                *p++ = text[i];
+        }
+        o->len += (size_t)(p - from);
     }
     put_char(o, '"');
 }
 
 static void
-put_integer(struct out *o, json_int_t value)
+put_integer(struct buf *o, json_int_t value)
 {
     uint64_t left = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
     char digits[24], *p = digits + sizeof(digits);
@@ -100,7 +82,7 @@ put_integer(struct out *o, json_int_t value)
 
 /* How many digits a real needs is not ours to know. */
 static void
-put_real(struct out *o, const json_t *value)
+put_real(struct buf *o, const json_t *value)
 {
     char text[64];
     size_t len = json_dumpb(value, text, sizeof(text), JSON_ENCODE_ANY);
@@ -109,10 +91,10 @@ put_real(struct out *o, const json_t *value)
     put(o, text, len);
 }
 
-static void put_value(struct out *o, const json_t *value);
+static void put_value(struct buf *o, const json_t *value);
 
 static void
-put_object(struct out *o, const json_t *value)
+put_object(struct buf *o, const json_t *value)
 {
     json_t *object = (json_t *)(uintptr_t)value; /* its iterators can also change it */
     char before = '{';
@@ -130,7 +112,7 @@ put_object(struct out *o, const json_t *value)
 }
 
 static void
-put_array(struct out *o, const json_t *value)
+put_array(struct buf *o, const json_t *value)
 {
     size_t n = json_array_size(value);
 
@@ -145,7 +127,7 @@ put_array(struct out *o, const json_t *value)
 
 /* Recurses as deep as the value is: JS_DEPTH_MAX when it was read, a few when it was made here. */
 static void
-put_value(struct out *o, const json_t *value)
+put_value(struct buf *o, const json_t *value)
 {
     switch (json_typeof(value)) {
     case JSON_OBJECT:
@@ -178,12 +160,18 @@ put_value(struct out *o, const json_t *value)
 char *
 js_write(TALLOC_CTX *pool, const json_t *value, size_t *ret_len)
 {
-    struct out o = {.pool = pool, .room = FIRST_ROOM};
+    struct buf o;
 
-    o.text = talloc_size(pool, o.room + 1);
-    BUG_ON(!o.text);
+    buf_init(&o, pool, ROOM_MAX);
     put_value(&o, value);
-    o.text[o.len] = '\0';
     *ret_len = o.len;
-    return o.text;
+    put_char(&o, '\0');
+    return o.bytes;
+}
+
+void
+js_put_text(struct buf *b, const char *text, size_t len)
+{
+    put_string(b, text, len);
+    *buf_reserve(b, 0) = '\0';
 }

@@ -8,6 +8,8 @@
 #include "base/js.h"
 
 #define KEY_MAX 255
+#define HASHED_MAX ((size_t)1 << 20) /* of what the head of a request, far below that, can hold */
+#define KEPT_MAX INT32_MAX           /* as much as can be sealed */
 
 enum rc
 replay_start(struct replay *r, const struct request *rq, struct err *err)
@@ -46,37 +48,48 @@ by_text(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+/* With its NUL, so that where one ends is no matter of what is in it. */
+static void
+add_text(struct buf *b, const char *text)
+{
+    BUG_ON(!buf_append(b, text, strlen(text) + 1));
+}
+
 /* Parameters in an order that does not depend on how the client wrote them. */
 static void
-add_query(const struct request *rq, struct sha256 *h)
+add_query(const struct request *rq, struct buf *b)
 {
-    char **pairs = MEM_ARRAY(rq->pool, char *, rq->n_params + 1);
+    char **pairs;
 
+    if (rq->n_params == 0)
+        return;
+    pairs = MEM_ARRAY(rq->pool, char *, rq->n_params);
     for (size_t i = 0; i < rq->n_params; i++)
         pairs[i] = mem_printf(rq->pool, "%zu:%s=%s", strlen(rq->params[i].name), rq->params[i].name,
                               rq->params[i].value);
     qsort(pairs, rq->n_params, sizeof(*pairs), by_text);
     for (size_t i = 0; i < rq->n_params; i++)
-        sha256_add(h, pairs[i], strlen(pairs[i]) + 1);
+        add_text(b, pairs[i]);
 }
 
 void
 replay_fingerprint(struct replay *r, const struct request *rq, const uint8_t body[SHA256_LEN])
 {
     const char *family = rq->route->dialect->repeat_conflicts ? "docs" : "";
-    struct sha256 *h = sha256_new();
+    struct buf b;
 
-    sha256_add(h, rq->route->op, strlen(rq->route->op) + 1);
+    buf_init(&b, rq->pool, HASHED_MAX);
+    add_text(&b, rq->route->op);
     for (int i = 0; i < ROUTE_ARGS_MAX && rq->args[i]; i++)
-        sha256_add(h, rq->args[i], strlen(rq->args[i]) + 1);
-    add_query(rq, h);
-    sha256_add(h, body, SHA256_LEN);
-    sha256_done(&h, r->fingerprint);
+        add_text(&b, rq->args[i]);
+    add_query(rq, &b);
+    BUG_ON(!buf_append(&b, body, SHA256_LEN));
+    crypto_sha256(b.bytes, b.len, r->fingerprint);
     /* the docs dialect's keys are their own: there a repeated one means a conflict */
-    h = sha256_new();
-    sha256_add(h, family, strlen(family) + 1);
-    sha256_add(h, r->key, strlen(r->key));
-    sha256_done(&h, r->key_hash);
+    b.len = 0;
+    add_text(&b, family);
+    buf_puts(&b, r->key);
+    crypto_sha256(b.bytes, b.len, r->key_hash);
 }
 
 static void
@@ -85,20 +98,29 @@ seal_key(const struct replay *r, const struct request *rq, uint8_t out[SHA256_LE
     crypto_derive(rq->app->secret.idempotency, r->key, strlen(r->key), out);
 }
 
-/* What is kept: {"status", "headers": [[name, value]…], "body"}. */
-static json_t *
-pack(struct reply *rp)
+static void
+add_header(struct buf *b, const struct reply_header *h, bool first)
 {
-    json_t *kept = json_object(), *headers = json_array();
+    buf_puts(b, first ? "[" : ",[");
+    js_put_text(b, h->name, strlen(h->name));
+    buf_puts(b, ",");
+    js_put_text(b, h->value, strlen(h->value));
+    buf_puts(b, "]");
+}
 
+/* What is kept: {"status", "headers": [[name, value]…], "body"}. */
+static void
+pack(const struct reply *rp, struct buf *b)
+{
+    buf_printf(b, "{\"status\":%d,\"headers\":[", rp->status);
     for (size_t i = 0; i < rp->n_headers; i++)
-        (void)json_array_append_new(headers,
-                                    json_pack("[s,s]", rp->headers[i].name, rp->headers[i].value));
-    (void)json_object_set_new(kept, "status", json_integer(rp->status));
-    (void)json_object_set_new(kept, "headers", headers);
-    if (rp->text)
-        (void)json_object_set_new(kept, "body", json_stringn(rp->text, rp->text_len));
-    return kept;
+        add_header(b, &rp->headers[i], i == 0);
+    buf_puts(b, "]");
+    if (rp->text) {
+        buf_puts(b, ",\"body\":");
+        js_put_text(b, rp->text, rp->text_len);
+    }
+    buf_puts(b, "}");
 }
 
 static void
@@ -169,16 +191,13 @@ replay_seal(const struct replay *r, const struct request *rq, struct tx *tx, str
             struct idempotency *ret)
 {
     uint8_t key[SHA256_LEN], *sealed;
-    json_t *answer;
-    size_t len;
-    char *text;
+    struct buf text;
 
     reply_render(rp);
-    answer = pack(rp);
-    text = js_write(rq->pool, answer, &len);
-    json_decref(answer);
+    buf_init(&text, rq->pool, KEPT_MAX);
+    pack(rp, &text);
     seal_key(r, rq, key);
-    crypto_seal(rq->pool, key, text, len, &sealed, &ret->answer_len);
+    crypto_seal(rq->pool, key, text.bytes, text.len, &sealed, &ret->answer_len);
     ret->answer = sealed;
     ret->completed_ms = tx->now_ms;
     ret->replaces = r->replaces;

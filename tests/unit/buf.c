@@ -93,6 +93,23 @@ test_printf(void **state)
     test_free(wide);
 }
 
+static void
+test_reserve(void **state)
+{
+    SCOPED_POOL(pool);
+    struct buf b;
+
+    (void)state;
+    buf_init(&b, pool, 5000);
+    for (size_t len = 1; b.len + len <= 5000; len *= 2) {
+        memset(buf_reserve(&b, len), 'r', len + 1); /* with room for a NUL */
+        b.len += len;
+    }
+    assert_int_equal(b.len, 4095);
+    for (size_t i = 0; i < b.len; i++)
+        assert_int_equal(b.bytes[i], 'r');
+}
+
 /* Exactly full is fine; one more is a bug of ours, and says so. */
 static void
 test_printf_beyond(void **state)
@@ -121,9 +138,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_append),
-        cmocka_unit_test(test_nothing),
-        cmocka_unit_test(test_printf),
+        cmocka_unit_test(test_append),        cmocka_unit_test(test_nothing),
+        cmocka_unit_test(test_reserve),       cmocka_unit_test(test_printf),
         cmocka_unit_test(test_printf_beyond),
     };
 

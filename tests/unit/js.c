@@ -201,6 +201,32 @@ test_write_as_jansson(void **state)
     free(want);
 }
 
+/* As a value on its own, wherever the text is cut into pieces. */
+static void
+test_put_text(void **state)
+{
+    char text[600];
+
+    (void)state;
+    memset(text, 'x', sizeof(text));
+    for (size_t len = 0; len < sizeof(text); len += 1 + len / 9) {
+        SCOPED_POOL(pool);
+        struct buf b;
+        json_auto_t *value = NULL;
+        char *want;
+
+        text[len] = (char)(len % 0x80);
+        value = json_stringn(text, len);
+        want = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+        buf_init(&b, pool, 8192);
+        buf_puts(&b, "[");
+        js_put_text(&b, text, len);
+        assert_string_equal(b.bytes + 1, want);
+        assert_int_equal(b.len, 1 + strlen(want));
+        free(want);
+    }
+}
+
 static const struct {
     const char *name, *text, *json;
 } members[] = {
@@ -227,10 +253,10 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_read),    cmocka_unit_test(test_embedded_nul),
-        cmocka_unit_test(test_depth),   cmocka_unit_test(test_depth_in_strings),
-        cmocka_unit_test(test_write),   cmocka_unit_test(test_write_as_jansson),
-        cmocka_unit_test(test_members),
+        cmocka_unit_test(test_read),     cmocka_unit_test(test_embedded_nul),
+        cmocka_unit_test(test_depth),    cmocka_unit_test(test_depth_in_strings),
+        cmocka_unit_test(test_write),    cmocka_unit_test(test_write_as_jansson),
+        cmocka_unit_test(test_put_text), cmocka_unit_test(test_members),
     };
 
     js_start();

@@ -269,6 +269,83 @@ test_queries(void **state)
     check_queries("a=1&b=2", "a=1%26b=2", false);
 }
 
+/* Made with Python's hashlib. Answers that older programs kept are found by these. */
+static const struct {
+    const struct route *route;
+    const char *arg, *query;
+    const char *fingerprint, *key_hash;
+} prints[] = {
+    {&write_route, "doc_1", "hard=true&a=2",
+     "1e1338b818809e168e9bcaa67064ee7104a0095799dc4d207d95dc16f9ab7141",
+     "36cff5e579be79f3154ab1f4394bac9577b4f762d61d485e3f6e1f743d385bb7"},
+    {&docs_route, NULL, "", "d49d0643bc39b657f693abe6b3aa265e313eaf6b3206d11d0743ebc0a7c81039",
+     "3adb0d116e9bd7a29cbe61418585a5fc5f4809c47c24cdcac7ad8efd960e6148"},
+};
+
+static void
+test_fingerprints(void **state)
+{
+    SCOPED(house) h = open_house();
+    const uint8_t body[SHA256_LEN] = {1};
+    char hex[SHA256_HEX_LEN];
+    struct err err;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(prints); i++) {
+        struct ask a;
+
+        ask_init(&a, h, prints[i].route, "a-key");
+        a.rq.args[0] = prints[i].arg;
+        EXPECT(RC_OK, request_read_query(&a.rq, prints[i].query, &err));
+        EXPECT(RC_OK, replay_start(&a.replay, &a.rq, &err));
+        replay_fingerprint(&a.replay, &a.rq, body);
+        crypto_hex(a.replay.fingerprint, SHA256_LEN, hex);
+        assert_string_equal(hex, prints[i].fingerprint);
+        crypto_hex(a.replay.key_hash, SHA256_LEN, hex);
+        assert_string_equal(hex, prints[i].key_hash);
+        ask_end(&a);
+    }
+}
+
+/* What is kept of `rp`, opened again. */
+static char *
+kept_text(struct ask *a, struct reply *rp)
+{
+    struct tx tx = {.now_ms = 1};
+    struct idempotency kept;
+    uint8_t key[SHA256_LEN], *plain = NULL;
+    size_t len = 0;
+
+    replay_seal(&a->replay, &a->rq, &tx, rp, &kept);
+    crypto_derive(a->rq.app->secret.idempotency, "k", 1, key);
+    assert_true(crypto_open(a->pool, key, kept.answer, kept.answer_len, &plain, &len));
+    assert_int_equal(strlen((char *)plain), len);
+    return (char *)plain;
+}
+
+/* The form that programs of older versions keep and can read, to the byte. */
+static void
+test_kept_form(void **state)
+{
+    SCOPED(house) h = open_house();
+    struct ask a;
+    struct err err;
+
+    (void)state;
+    ask_init(&a, h, &write_route, "k");
+    EXPECT(RC_OK, replay_start(&a.replay, &a.rq, &err));
+    reply_empty(&a.reply, 204);
+    assert_string_equal(kept_text(&a, &a.reply), "{\"status\":204,\"headers\":[]}");
+    reply_header(&a.reply, "Location", "/v1/\"x\"");
+    reply_header(&a.reply, "ETag", "\\\x01");
+    reply_json(&a.reply, 201, json_pack("{s:s}", "na\\me", "\xc3\xa9\n\""));
+    assert_string_equal(kept_text(&a, &a.reply),
+                        "{\"status\":201,\"headers\":[[\"Location\",\"/v1/\\\"x\\\"\"],"
+                        "[\"ETag\",\"\\\\\\u0001\"]],"
+                        "\"body\":\"{\\\"na\\\\\\\\me\\\":\\\"\xc3\xa9\\\\n\\\\\\\"\\\"}\"}");
+    ask_end(&a);
+}
+
 struct damage {
     struct ask *ask;
     struct idempotency row;
@@ -315,6 +392,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_effect),    cmocka_unit_test(test_keys_apart),
         cmocka_unit_test(test_docs_conflict), cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_fingerprints),  cmocka_unit_test(test_kept_form),
         cmocka_unit_test(test_queries),       cmocka_unit_test(test_damaged_answer),
     };
 
