@@ -50,8 +50,8 @@ static const struct migration {
     {.script = {migration_0003_sqlite, NULL}, .oldest = 3},
     /* only where there is one writer, and an older one would not keep it up */
     {.script = {migration_0004_sqlite, NULL}, .oldest = 4},
-    /* an older one would do, but none has been tried with it */
-    {.script = {migration_0005_sqlite, NULL}, .oldest = 5},
+    /* the statements of those of version 4 work with it as they are */
+    {.script = {migration_0005_sqlite, NULL}, .oldest = 4},
 };
 
 static const struct sql make_meta = {

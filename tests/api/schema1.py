@@ -8,6 +8,7 @@ workspace, two documents (one with bytes), a link, and an audit trail without li
 import contextlib
 import hashlib
 import json
+import re
 import sqlite3
 import uuid
 from pathlib import Path
@@ -84,6 +85,17 @@ def set_version(directory, number):
     with contextlib.closing(sqlite3.connect(Path(directory) / "dossier.db")) as db:
         db.execute("UPDATE schema_version SET version = ?, oldest = ?", (number, number))
         db.commit()
+
+
+def keep_answers_as_before(db):
+    """Puts answers kept for idempotency keys as the versions before 5 had them."""
+    script = _SCRIPT.read_text()
+    table = re.search(r"CREATE TABLE idempotency \(.*?;\n", script, re.DOTALL)[0]
+    index = re.search(r"CREATE INDEX idempotency_age .*?;\n", script)[0]
+    names = "workspace_id, key_hash, fingerprint, answer, completed_at"
+    db.executescript(f"ALTER TABLE idempotency RENAME TO later; {table}"
+                     f"INSERT INTO idempotency ({names}) SELECT {names} FROM later;"
+                     f"DROP TABLE later; {index}")
 
 
 def verify(server):

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 import pytest
 
 import harness
+import schema1
 from bed import spread
 from quick import Quick
 
@@ -183,8 +184,9 @@ def test_a_file_of_an_older_program(large, tmp_path):
     with contextlib.closing(sqlite3.connect(tmp_path / "data" / "dossier.db")) as database:
         for table in DIGEST:
             database.execute(f"DROP TABLE {table}")
-        database.execute("UPDATE schema_version SET version = 3, oldest = 3")
+        schema1.keep_answers_as_before(database)
         database.commit()
+    schema1.set_version(tmp_path / "data", 3)
     try:
         old.start()
         documents = all_documents(old)

@@ -7,9 +7,9 @@ CREATE TABLE idempotency (
     key_hash     BLOB NOT NULL,
     fingerprint  BLOB NOT NULL,
     answer       BLOB NOT NULL,
-    completed_at INTEGER NOT NULL
+    completed_at INTEGER NOT NULL,
+    PRIMARY KEY (workspace_id, key_hash)
 );
-CREATE UNIQUE INDEX idempotency_key ON idempotency (workspace_id, key_hash);
 INSERT INTO idempotency (workspace_id, key_hash, fingerprint, answer, completed_at)
     SELECT workspace_id, key_hash, fingerprint, answer, completed_at FROM idempotency_before;
 -- first, since SQLite keeps a copy in memory of each page that dropping a table clears
