@@ -25,8 +25,8 @@ void buf_init(struct buf *b, TALLOC_CTX *pool, size_t max);
 MUST_CHECK bool buf_append(struct buf *b, const void *bytes, size_t len);
 
 /*
- * Room for `len` bytes and a NUL behind what is there, for the caller to write: adding what it wrote
- * to the length, and the NUL, are its part. Passing the maximum is a bug.
+ * Room for `len` bytes and a NUL behind what is there. The caller writes them, the NUL too, and
+ * adds what it wrote to the length. Passing the maximum is a bug.
  */
 char *buf_reserve(struct buf *b, size_t len);
 
