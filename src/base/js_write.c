@@ -11,17 +11,24 @@
 #define CHUNK 256
 #define ESCAPE_MAX 6 /* of one byte */
 
+/* Called for each token: most have room already. */
+static char *
+room_for(struct buf *o, size_t len)
+{
+    return o->room - o->len > len ? o->bytes + o->len : buf_reserve(o, len);
+}
+
 static void
 put(struct buf *o, const char *bytes, size_t len)
 {
-    memcpy(buf_reserve(o, len), bytes, len);
+    memcpy(room_for(o, len), bytes, len);
     o->len += len;
 }
 
 static void
 put_char(struct buf *o, char c)
 {
-    *buf_reserve(o, 1) = c;
+    *room_for(o, 1) = c;
     o->len++;
 }
 
@@ -52,7 +59,7 @@ put_string(struct buf *o, const char *text, size_t len)
     put_char(o, '"');
     for (size_t done = 0; done < len; done += CHUNK) {
         size_t n = len - done < CHUNK ? len - done : CHUNK;
-        char *from = buf_reserve(o, n * ESCAPE_MAX), *p = from;
+        char *from = room_for(o, n * ESCAPE_MAX), *p = from;
 
         for (size_t i = done; i < done + n; i++) {
             if (escapes[(unsigned char)text[i]])
@@ -173,5 +180,6 @@ void
 js_put_text(struct buf *b, const char *text, size_t len)
 {
     put_string(b, text, len);
+    BUG_ON(b->len > b->max);
     *buf_reserve(b, 0) = '\0';
 }
