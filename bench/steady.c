@@ -344,6 +344,16 @@ send_due(struct connection *all, uint64_t *sent)
     return LONGEST_WAIT_NS;
 }
 
+/* At a rate, all that was due: who wakes late has not sent the last yet when time is over. */
+static bool
+more_to_send(uint64_t sent)
+{
+    if (used_up())
+        return false;
+    return config.rate > 0 ? (double)sent / config.rate < config.seconds
+                           : now() < begun + config.seconds;
+}
+
 static void
 run(struct connection *all)
 {
@@ -353,7 +363,7 @@ run(struct connection *all)
 
     begun = now();
     until = begun + config.seconds;
-    while (now() < until + GRACE_S && ((now() < until && !used_up()) || n_busy > 0)) {
+    while (now() < until + GRACE_S && (more_to_send(sent) || n_busy > 0)) {
         struct timespec wait = {.tv_nsec = send_due(all, &sent)};
         int n = epoll_pwait2(poll_fd, events, 256, &wait, NULL);
 
