@@ -9,7 +9,8 @@
  *
  *  I3  A loop thread waits for no database that is not in this process: where a step before the
  *      body has to ask one, the connection is parked and a thread of the engine takes the rest.
- *  I4  Nor does it wait for the disk: the bytes of an upload are taken by other threads (intake.h).
+ *  I4  Nor does it wait for the disk: the bytes of an upload are taken by other threads (intake.h),
+ *      as long as there is memory for what waits.
  *
  * Threads: driven by one loop thread; between exchange_go() and `wake` by the engine's.
  * exchange_free() may leave the rest to a thread that takes bytes; `wire` is not looked at then.

@@ -128,6 +128,8 @@ piece_taken(struct intake *in, enum rc rc, const struct err *err, unsigned turn)
     again = woken && !rc;
     if (again)
         exchange_pieces(in);
+    else if (atomic_load(&memory) > MEMORY_MAX / 2)
+        resize(&in->taken, 0); /* many are slow: none keeps what it does not need now */
     in->running = again;
     left = in->left;
     if (!again)
@@ -192,6 +194,7 @@ intake_add(struct intake *in, const char *bytes, size_t len)
     bool running, full;
 
     pthread_mutex_lock(&in->lock);
+    BUG_ON(in->awaited);
     running = in->running;
     if (running)
         append(&in->filling, bytes, len);

@@ -43,6 +43,8 @@ struct server {
     _Atomic bool closing;   /* the time to drain is over: no request may begin */
 };
 
+enum { PARKED = 1, WOKEN = 2 };
+
 /* One request, as the library drives it. */
 struct call {
     struct server *server;
@@ -53,6 +55,7 @@ struct call {
     struct http_header *headers;
     bool waiting; /* parked; the next turn sends the answer, or goes on when `next` was to ask */
     bool paused;  /* in the middle of the answer, for bytes of its blob */
+    _Atomic int full; /* of the body no more has room: PARKED, WOKEN, or both in any order */
     enum exchange_next next;
 };
 
@@ -126,12 +129,26 @@ on_connection(void *cls, struct MHD_Connection *c, void **socket_context,
     *socket_context = NULL;
 }
 
+/* While there is no room for more of a body it is not the client who is slow; afterwards it is. */
+static void
+note_full(struct call *call, int what)
+{
+    int before;
+
+    if (call->peer && what == PARKED)
+        peer_phase(call->peer, PHASE_WORK);
+    before = atomic_fetch_or(&call->full, what);
+    if (call->peer && before == (PARKED | WOKEN) - what)
+        peer_phase(call->peer, PHASE_BODY);
+}
+
 static void
 wake(void *arg)
 {
     struct call *call = arg;
     struct server *s = call->server;
 
+    note_full(call, WOKEN);
     MHD_resume_connection(call->connection);
     atomic_fetch_sub(&s->parked, 1); /* not through `call`: it may be gone by now */
 }
@@ -425,15 +442,29 @@ proceed(struct call *call)
     return MHD_NO;
 }
 
+static bool
+is_suspended(struct MHD_Connection *c)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_SUSPENDED);
+
+    return info && info->suspended == MHD_YES;
+}
+
 /*
- * A piece of the body. Where there is no room for another the connection is parked until there is:
- * counted first, as in park(), and with nothing left to take, for it may be resumed already.
+ * A piece of the body. Where there is no room for another the connection is parked until there is,
+ * counted first, as in park(). All of this piece has been taken by then: resumed before it was
+ * suspended, the library would take a full buffer for our mistake. Of a chunked body it comes with
+ * the next chunk at once, suspended or not; that one is left to it.
  */
 static enum MHD_Result
 take_body(struct call *call, const char *data, size_t *data_len)
 {
+    if (is_suspended(call->connection))
+        return MHD_YES;
     if (call->peer)
         peer_count(call->peer, (int64_t)*data_len, 0);
+    atomic_store(&call->full, 0);
     atomic_fetch_add(&call->server->parked, 1);
     if (atomic_load(&call->server->closing))
         call->next = EXCHANGE_DROP; /* nothing has been done of it */
@@ -441,6 +472,7 @@ take_body(struct call *call, const char *data, size_t *data_len)
         call->next = exchange_body(call->exchange, data, *data_len);
     *data_len = 0;
     if (call->next == EXCHANGE_FULL) {
+        note_full(call, PARKED);
         MHD_suspend_connection(call->connection);
         return MHD_YES;
     }
@@ -484,6 +516,7 @@ on_request(void *cls, struct MHD_Connection *c, const char *url, const char *met
         return MHD_YES; /* after a 100 when no body is due: what is there is the next request's */
     if (data)
         return take_body(call, data, data_len);
+    atomic_store(&call->full, 0);
     if (call->peer)
         peer_phase(call->peer, PHASE_WORK); /* nothing more has to come: do not wait for it */
     call->next = exchange_end(call->exchange);
