@@ -88,7 +88,7 @@ def test_bytes_about_to_be_named_are_not_swept(database, store):
         go_on = threading.Event()
 
         def body():
-            yield b"a" * 70000
+            yield b"a" * 200_000    # more than waits for a thread that takes it
             wait_for(lambda: metric(receiving, "dossier_uploaded_bytes_total"), 30)
             proxy.freeze()
             go_on.set()
@@ -108,7 +108,7 @@ def test_bytes_about_to_be_named_are_not_swept(database, store):
         answer, _ = at_once(2, lambda i: (send, sweep)[i]())
         assert answer.status_code == 200, answer.text
         shown = data(api.get(f"/v1/documents/{api.new_document(storage_path='slow')['id']}"))
-        assert api.get(shown["download_url"]).content == b"a" * 70000 + b"b" * 70000
+        assert api.get(shown["download_url"]).content == b"a" * 200_000 + b"b" * 70000
         cluster.verify()
 
 
