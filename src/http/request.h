@@ -60,9 +60,10 @@ MUST_CHECK enum rc request_read_query(struct request *rq, const char *text, stru
 uint32_t request_permission(const struct request *rq);
 
 /*
- * How a RUN_STREAM route takes its body. open() runs on the loop thread or where it may wait for the
- * database; data(), end() and settle() run one after the other where they may wait for the disk, and
- * must not look at what is of the connection; then the handler runs in a write transaction.
+ * How a RUN_STREAM route takes its body. open() runs on the loop thread or where it may wait for
+ * the database; data(), end() and settle() run one after the other where they may wait for the
+ * disk, and must not look at what is of the connection; then the handler runs in a write
+ * transaction.
  */
 struct stream {
     /* Before the body. *ret_state is passed to the others; free() is called for it, once. */

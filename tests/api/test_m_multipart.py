@@ -585,13 +585,13 @@ def test_chunked(uploader):
 
 @pytest.mark.concurrent
 def test_chunks_faster_than_the_disk(server_factory):
-    """Many at once, of one loop: all that the library has read of each at a time are many chunks."""
+    """Many at once, of one loop: what the library has read of each at a time are many chunks."""
     server = server_factory("--loops", "1")
     api = server.workspace().api()
     content = secrets.token_bytes(2_000_000)
     body = form(part(content))
     chunks = (body[i:i + 4096] for i in range(0, len(body), 4096))
-    raw = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
+    raw = b"".join(b"%x\r\n%s\r\n" % (len(one), one) for one in chunks) + b"0\r\n\r\n"
     headers = [("X-API-Key", api.key), ("Transfer-Encoding", "chunked"), ("Connection", "close"),
                ("Content-Type", f"multipart/form-data; boundary={BOUNDARY}")]
     for answer in at_once(8, lambda _: raw_request(server, "POST", PATH, headers, raw, 60)):
