@@ -129,17 +129,19 @@ on_connection(void *cls, struct MHD_Connection *c, void **socket_context,
     *socket_context = NULL;
 }
 
-/* While there is no room for more of a body it is not the client who is slow; afterwards it is. */
+/* It may be woken before it is parked, and then stays as it was. */
 static void
 note_full(struct call *call, int what)
 {
     int before;
 
-    if (call->peer && what == PARKED)
-        peer_phase(call->peer, PHASE_WORK);
+    if (!call->peer)
+        return;
+    if (what == PARKED)
+        peer_hold(call->peer, true);
     before = atomic_fetch_or(&call->full, what);
-    if (call->peer && before == (PARKED | WOKEN) - what)
-        peer_phase(call->peer, PHASE_BODY);
+    if (before == (PARKED | WOKEN) - what)
+        peer_hold(call->peer, false);
 }
 
 static void

@@ -26,6 +26,7 @@ struct peer {
     bool told;
     _Atomic int64_t in, out; /* as told */
     _Atomic int phase;
+    _Atomic bool held;
     _Atomic unsigned turn; /* counts the phases, for two may begin in one millisecond */
     _Atomic int64_t since_ms;
     /* the watchdog's own */
@@ -97,7 +98,7 @@ left(struct peer *p)
     int phase = atomic_load(&p->phase);
     char next;
 
-    if (phase == PHASE_WORK || phase == PHASE_REPLY ||
+    if (phase == PHASE_WORK || phase == PHASE_REPLY || atomic_load(&p->held) ||
         recv(p->fd, &next, 1, MSG_PEEK | MSG_DONTWAIT) != 0)
         return false;
     if (p->left_turn == turn)
@@ -134,7 +135,9 @@ overdue(struct peer *p, int64_t now_ms)
     case PHASE_HEAD:
         return age > GRACE_MS;
     case PHASE_BODY:
-        return too_slow(p, at.in, age, now_ms);
+        if (atomic_load(&p->held))
+            p->moved_ms = now_ms;
+        return !atomic_load(&p->held) && too_slow(p, at.in, age, now_ms);
     case PHASE_REPLY:
         return too_slow(p, at.out, age, now_ms);
     default:
@@ -288,6 +291,12 @@ peer_phase(struct peer *p, enum phase phase)
     atomic_store(&p->since_ms, clock_mono_ms());
     atomic_store(&p->phase, phase);
     atomic_fetch_add(&p->turn, 1);
+}
+
+void
+peer_hold(struct peer *p, bool held)
+{
+    atomic_store(&p->held, held);
 }
 
 size_t

@@ -39,6 +39,8 @@ struct peer *peer_open(struct deadlines *d, int fd, bool told);
 void peer_count(struct peer *p, int64_t in, int64_t out);
 void peer_close(struct deadlines *d, struct peer *p);
 void peer_phase(struct peer *p, enum phase phase);
+/* While held it is not the client who is slow: nothing is read from it. The phase goes on. */
+void peer_hold(struct peer *p, bool held);
 
 /* Connections open now. */
 size_t deadlines_count(struct deadlines *d);
