@@ -36,10 +36,11 @@ enum intake_state {
 };
 
 /* In `pool`, which no other thread may use meanwhile; ended by intake_leave(). `workers` is
- * borrowed, as the owner is, which outlives the intake. */
+ * borrowed; `owner` is copied, and its `arg` has to outlive the intake. */
 struct intake *intake_new(TALLOC_CTX *pool, struct workers *workers,
                           const struct intake_owner *owner);
 
+/* Copies the bytes, or takes them itself (I3). Not between INTAKE_FULL and `wake`. */
 enum intake_state intake_add(struct intake *in, const char *bytes, size_t len);
 
 /* Why it failed. */
