@@ -124,7 +124,7 @@ def keyed(api, key, path=None):
 
 
 def kept_answers(server):
-    """How many idempotent answers the database of a stopped server has."""
+    """How many idempotent answers the database has."""
     with contextlib.closing(sqlite3.connect(server.data_dir / "dossier.db")) as db:
         return db.execute("SELECT count(*) FROM idempotency").fetchone()[0]
 
@@ -145,8 +145,8 @@ def test_a_key_is_replayed_for_24_hours_and_then_runs_anew(start, clock):
     jump(server, clock, api, HOUR + 2)
     assert not keyed(api, key)
     run_of(server, clock, "expiry", 25 * HOUR)
-    server.stop()
-    assert kept_answers(server) == 0
+    # what has run may have been what fell due an hour ago
+    wait_for(lambda: kept_answers(server) == 0, seconds=20)
 
 
 @by_step
