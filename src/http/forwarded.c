@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 #include "base/text.h"
 
@@ -24,6 +25,21 @@ struct proxies {
     size_t n;
     bool unix_sockets;
 };
+
+const char *
+forwarded_address(TALLOC_CTX *pool, const struct sockaddr *sa)
+{
+    char text[INET6_ADDRSTRLEN] = "";
+
+    if (sa && sa->sa_family == AF_UNIX)
+        return FORWARDED_UNIX;
+    if (sa && sa->sa_family == AF_INET)
+        (void)inet_ntop(AF_INET, &((const struct sockaddr_in *)sa)->sin_addr, text, sizeof(text));
+    else if (sa && sa->sa_family == AF_INET6)
+        (void)inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)sa)->sin6_addr, text,
+                        sizeof(text));
+    return mem_strdup(pool, text);
+}
 
 /* *ret_bits: how long an address of this family is, in the 128 bits. */
 static bool

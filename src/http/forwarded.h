@@ -13,6 +13,11 @@
 
 #define FORWARDED_UNIX "unix" /* the address of whoever comes by a Unix socket */
 
+struct sockaddr;
+
+/* The address of a connection as text in `pool`; "" when there is none. */
+const char *forwarded_address(TALLOC_CTX *pool, const struct sockaddr *sa);
+
 /* Whose word is taken. */
 struct proxies;
 

@@ -7,9 +7,9 @@
  */
 #include "http/server.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <microhttpd.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
@@ -22,9 +22,9 @@
 #include "http/server_deadline.h"
 #include "http/server_linger.h"
 #include "http/server_listen.h"
+#include "http/server_rest.h"
 #include "http/server_tls.h"
 
-#define CONNECTION_MEMORY (64 * 1024) /* room for the largest header block and a read buffer */
 #define COPY_BLOCK (64 * 1024)
 #define SMALL_FILE (32 * 1024)
 #define PAUSE_US 5000
@@ -43,6 +43,12 @@ struct server {
     _Atomic bool closing;   /* the time to drain is over: no request may begin */
 };
 
+/* One connection: what the library keeps for us beside it. */
+struct client {
+    struct peer *peer;
+    struct rest rest;
+};
+
 enum { PARKED = 1, WOKEN = 2 };
 
 /* One request, as the library drives it. */
@@ -59,13 +65,23 @@ struct call {
     enum exchange_next next;
 };
 
-static struct peer *
-peer_of(struct MHD_Connection *c)
+static struct client *
+client_of(struct MHD_Connection *c)
 {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
 
-    return info ? info->socket_context : NULL;
+    BUG_ON(!info || !info->socket_context);
+    return info->socket_context;
+}
+
+static int
+socket_of(struct MHD_Connection *c)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+    return info ? info->connect_fd : -1;
 }
 
 /*
@@ -75,12 +91,9 @@ peer_of(struct MHD_Connection *c)
 static void
 uncork(struct MHD_Connection *c)
 {
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
     int off = 0;
 
-    if (info)
-        (void)setsockopt(info->connect_fd, IPPROTO_TCP, TCP_CORK, &off, sizeof(off));
+    (void)setsockopt(socket_of(c), IPPROTO_TCP, TCP_CORK, &off, sizeof(off));
 }
 
 static gnutls_session_t
@@ -102,19 +115,22 @@ on_handshake(void *arg)
 static void
 begin_connection(struct server *s, struct MHD_Connection *c, void **socket_context)
 {
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
+    struct client *client = MEM_NEW(NULL, struct client);
+    int fd = socket_of(c);
 
-    BUG_ON(!info);
-    *socket_context = peer_open(s->deadlines, info->connect_fd, s->listener.path != NULL);
+    BUG_ON(fd < 0);
+    client->peer = peer_open(s->deadlines, fd, s->listener.path != NULL);
+    rest_init(&client->rest, s->tls ? -1 : fd);
     if (s->tls)
-        tls_adopt(s->tls, session_of(c), on_handshake, *socket_context);
+        tls_adopt(s->tls, session_of(c), on_handshake, client->peer);
+    *socket_context = client;
 }
 
 static void
 on_connection(void *cls, struct MHD_Connection *c, void **socket_context,
               enum MHD_ConnectionNotificationCode code)
 {
+    struct client *client = *socket_context;
     struct server *s = cls;
 
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
@@ -125,7 +141,9 @@ on_connection(void *cls, struct MHD_Connection *c, void **socket_context,
         uncork(c);
         tls_leave(session_of(c));
     }
-    peer_close(s->deadlines, *socket_context);
+    rest_close(&client->rest);
+    peer_close(s->deadlines, client->peer);
+    (void)talloc_free(client);
     *socket_context = NULL;
 }
 
@@ -135,8 +153,6 @@ note_full(struct call *call, int what)
 {
     int before;
 
-    if (!call->peer)
-        return;
     if (what == PARKED)
         peer_hold(call->peer, true);
     before = atomic_fetch_or(&call->full, what);
@@ -177,10 +193,12 @@ on_target(void *cls, const char *target, struct MHD_Connection *c)
 {
     struct server *s = cls;
     struct call *call = MEM_NEW(NULL, struct call);
+    struct client *client = client_of(c);
 
     call->server = s;
     call->connection = c;
-    call->peer = peer_of(c);
+    call->peer = client->peer;
+    rest_end(&client->rest, target);
     call->wire.target = mem_strdup(call, target);
     drop_arguments(target);
     atomic_fetch_add(&s->busy, 1);
@@ -193,14 +211,14 @@ on_completed(void *cls, struct MHD_Connection *c, void **con_cls,
 {
     struct call *call = *con_cls;
     struct server *s = cls;
+    struct client *client = client_of(c);
 
-    (void)c;
-    (void)code;
     if (!call)
         return;
     *con_cls = NULL;
-    if (call->peer)
-        peer_phase(call->peer, PHASE_IDLE);
+    if (code == MHD_REQUEST_TERMINATED_COMPLETED_OK)
+        rest_begin(&client->rest);
+    peer_phase(call->peer, PHASE_IDLE);
     if (call->exchange)
         exchange_free(&call->exchange);
     (void)talloc_free(call);
@@ -232,17 +250,8 @@ client_address(TALLOC_CTX *pool, struct MHD_Connection *c)
 {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(c, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    char text[INET6_ADDRSTRLEN] = "";
-    const struct sockaddr *sa = info ? info->client_addr : NULL;
 
-    if (sa && sa->sa_family == AF_UNIX)
-        return FORWARDED_UNIX;
-    if (sa && sa->sa_family == AF_INET)
-        (void)inet_ntop(AF_INET, &((const struct sockaddr_in *)sa)->sin_addr, text, sizeof(text));
-    else if (sa && sa->sa_family == AF_INET6)
-        (void)inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)sa)->sin6_addr, text,
-                        sizeof(text));
-    return mem_strdup(pool, text);
+    return forwarded_address(pool, info ? info->client_addr : NULL);
 }
 
 static void
@@ -279,14 +288,13 @@ has_more(struct call *call, int64_t offset)
 
     atomic_fetch_add(&call->server->parked, 1);
     if (!atomic_load(&call->server->closing) && !blob_read_ready(rp->blob, offset, wake, call)) {
-        if (call->peer)
-            peer_phase(call->peer, PHASE_WORK); /* it is not the client who is slow */
+        peer_phase(call->peer, PHASE_WORK); /* it is not the client who is slow */
         call->paused = true;
         MHD_suspend_connection(call->connection);
         return false;
     }
     atomic_fetch_sub(&call->server->parked, 1);
-    if (call->peer && call->paused)
+    if (call->paused)
         peer_phase(call->peer, PHASE_REPLY);
     call->paused = false;
     return true;
@@ -315,8 +323,7 @@ feed(void *cls, uint64_t at, char *into, size_t room)
         memcpy(into, rp->text + at, n = room);
     else if (blob_read(rp->blob, rp->first + (int64_t)at, into, room, &n, &err) || n == 0)
         return MHD_CONTENT_READER_END_WITH_ERROR;
-    if (call->peer)
-        peer_count(call->peer, 0, (int64_t)n);
+    peer_count(call->peer, 0, (int64_t)n);
     return (ssize_t)n;
 }
 
@@ -365,11 +372,10 @@ make_response(struct call *call)
 static void
 keep_for_client(struct call *call)
 {
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(call->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    int fd = socket_of(call->connection);
 
-    if (info)
-        lingering_add(call->server->lingering, info->connect_fd);
+    if (fd >= 0)
+        lingering_add(call->server->lingering, fd);
 }
 
 static bool
@@ -395,8 +401,7 @@ send_reply(struct call *call, bool close_after)
         keep_for_client(call);
     if (service_ready(call->server->service) == READY_DRAINING)
         close_after = true;
-    if (call->peer)
-        peer_phase(call->peer, PHASE_REPLY);
+    peer_phase(call->peer, PHASE_REPLY);
     /* rather no answer than one that lacks, for instance, what keeps a browser from running it */
     if (add_headers(response, rp, close_after))
         sent = MHD_queue_response(call->connection, (unsigned)rp->status, response);
@@ -417,8 +422,7 @@ park(struct call *call)
         return MHD_NO; /* nothing has been done of it */
     }
     call->waiting = call->next == EXCHANGE_WAIT;
-    if (call->peer)
-        peer_phase(call->peer, PHASE_WORK);
+    peer_phase(call->peer, PHASE_WORK);
     MHD_suspend_connection(call->connection);
     exchange_go(call->exchange);
     return MHD_YES;
@@ -464,8 +468,7 @@ take_body(struct call *call, const char *data, size_t *data_len)
 {
     if (is_suspended(call->connection))
         return MHD_YES;
-    if (call->peer)
-        peer_count(call->peer, (int64_t)*data_len, 0);
+    peer_count(call->peer, (int64_t)*data_len, 0);
     atomic_store(&call->full, 0);
     atomic_fetch_add(&call->server->parked, 1);
     if (atomic_load(&call->server->closing))
@@ -502,15 +505,13 @@ on_request(void *cls, struct MHD_Connection *c, const char *url, const char *met
             return MHD_NO;
         call->exchange = exchange_new(call->server->service, wake);
         exchange_own(call->exchange, call);
-        if (call->peer)
-            peer_phase(call->peer, PHASE_BODY);
+        peer_phase(call->peer, PHASE_BODY);
         read_wire(call, method, version);
         call->next = exchange_head(call->exchange, &call->wire);
         return proceed(call);
     }
     if (call->next == EXCHANGE_ASK) {
-        if (call->peer)
-            peer_phase(call->peer, PHASE_BODY);
+        peer_phase(call->peer, PHASE_BODY);
         call->next = exchange_asked(call->exchange);
         return proceed(call);
     }
@@ -519,8 +520,7 @@ on_request(void *cls, struct MHD_Connection *c, const char *url, const char *met
     if (data)
         return take_body(call, data, data_len);
     atomic_store(&call->full, 0);
-    if (call->peer)
-        peer_phase(call->peer, PHASE_WORK); /* nothing more has to come: do not wait for it */
+    peer_phase(call->peer, PHASE_WORK); /* nothing more has to come: do not wait for it */
     call->next = exchange_end(call->exchange);
     return proceed(call);
 }
@@ -626,10 +626,10 @@ start_library(struct server *s, const struct server_config *config)
         flags, 0, NULL, NULL, on_request, s, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL,
         MHD_OPTION_LISTEN_SOCKET, s->listener.fd, MHD_OPTION_THREAD_POOL_SIZE, loops,
         MHD_OPTION_CONNECTION_LIMIT, config->max_connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)CONNECTION_MEMORY, MHD_OPTION_URI_LOG_CALLBACK, on_target, s,
-        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
-        s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_STRICT_FOR_CLIENT,
-        strictness(), MHD_OPTION_ARRAY, for_tls, MHD_OPTION_END);
+        CONNECTION_MEMORY, MHD_OPTION_URI_LOG_CALLBACK, on_target, s, MHD_OPTION_UNESCAPE_CALLBACK,
+        keep_escapes, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_STRICT_FOR_CLIENT, strictness(),
+        MHD_OPTION_ARRAY, for_tls, MHD_OPTION_END);
     return s->daemon != NULL;
 }
 
