@@ -104,6 +104,7 @@ def ask_for_an_end(connection):
     connection.sendall(b"no\r\n\r\n")
 
 
+@pytest.mark.concurrent
 @pytest.mark.parametrize("end", [cut, socket.socket.close, half_close, ask_for_an_end])
 def test_connections_end_while_others_begin_to_rest(node, end):
     """In one turn of the loop, the ends first: then those that rested longest are closed already,
