@@ -12,9 +12,9 @@
 
 #define ESTABLISHED 1   /* TCP_ESTABLISHED of <netinet/tcp.h>, which cannot be beside linux/tcp.h */
 #define RESTING_MAX 128 /* of a loop, that keep their memory however long they rest */
-#define PATIENCE_MS 50  /* at first: what is in use more often than this keeps it, too */
-#define PATIENCE_MAX_MS 1000
-#define IN_VAIN_MAX 32 /* given back, and needed again within PATIENCE_MAX_MS: so often */
+#define IMPATIENT_MS 50 /* what is in use more often than this keeps it, too */
+#define PATIENT_MS 1000
+#define IN_VAIN_MAX 32 /* given back, and needed again within PATIENT_MS: so often */
 #define AT_ONCE_MAX 16 /* the others of the loop wait meanwhile */
 
 /* Those of this loop that still have their memory; the first has rested longest. */
@@ -23,7 +23,7 @@ static _Thread_local struct {
     size_t count;
     int64_t patience_ms;
     unsigned in_vain;
-} resting = {.patience_ms = PATIENCE_MS};
+} resting = {.patience_ms = IMPATIENT_MS};
 
 static size_t
 page_size(void)
@@ -98,11 +98,10 @@ static void
 note_need(struct rest *r)
 {
     r->given_back = false;
-    if (clock_mono_ms() - r->since_ms > PATIENCE_MAX_MS || ++resting.in_vain < IN_VAIN_MAX)
+    if (clock_mono_ms() - r->since_ms > PATIENT_MS || ++resting.in_vain < IN_VAIN_MAX)
         return;
     resting.in_vain = 0;
-    if (resting.patience_ms < PATIENCE_MAX_MS)
-        resting.patience_ms *= 2;
+    resting.patience_ms = PATIENT_MS;
 }
 
 static void
@@ -133,7 +132,7 @@ rest_begin(struct rest *r)
     resting.last = r;
     resting.count++;
     if (resting.count <= RESTING_MAX)
-        resting.patience_ms = PATIENCE_MS;
+        resting.patience_ms = IMPATIENT_MS;
     for (unsigned i = 0; i < AT_ONCE_MAX && resting.count > RESTING_MAX &&
                          r->since_ms - resting.first->since_ms > resting.patience_ms;
          i++) {
