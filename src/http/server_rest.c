@@ -113,6 +113,19 @@ leave(struct rest *r)
     r->resting = false;
 }
 
+static void
+give_back_oldest(int64_t now_ms)
+{
+    for (unsigned i = 0; i < AT_ONCE_MAX && resting.count > RESTING_MAX; i++) {
+        struct rest *oldest = resting.first;
+
+        if (!oldest || now_ms - oldest->since_ms <= resting.patience_ms)
+            return;
+        give_back(oldest);
+        leave(oldest);
+    }
+}
+
 void
 rest_init(struct rest *r, int fd)
 {
@@ -133,12 +146,7 @@ rest_begin(struct rest *r)
     resting.count++;
     if (resting.count <= RESTING_MAX)
         resting.patience_ms = IMPATIENT_MS;
-    for (unsigned i = 0; i < AT_ONCE_MAX && resting.count > RESTING_MAX &&
-                         r->since_ms - resting.first->since_ms > resting.patience_ms;
-         i++) {
-        give_back(resting.first);
-        leave(resting.first);
-    }
+    give_back_oldest(r->since_ms);
 }
 
 void
