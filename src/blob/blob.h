@@ -6,7 +6,7 @@
  *  I2  A key is written once; there is no overwrite, so a reader needs no lock.
  *  I3  blob_delete() of an absent key succeeds: retries are safe.
  *  I4  In a store with BLOB_DURABLE, RC_OK of blob_write_finish() and blob_delete() is on disk.
- *  I5  A failed sync is never repeated. After a directory or a journal could not be synced
+ *  I5  A failed sync is never repeated. After a directory or small blobs could not be synced
  *      (COMMIT_UNKNOWN) the store answers UNAVAILABLE to every further finish and delete: what the
  *      disk holds is known only to the next start, so the caller should end the process.
  *  I6  A client's text never becomes part of a name.
@@ -37,7 +37,7 @@ struct blob_info {
 };
 
 enum blob_caps {
-    BLOB_HAS_FD = 1,  /* blob_reader_fd() gives a descriptor */
+    BLOB_HAS_FD = 1,  /* blob_reader_fd() gives a descriptor of what is a file */
     BLOB_DURABLE = 2, /* what was finished is still there after a crash */
     BLOB_REMOTE = 4,  /* calls wait for a network: none but blob_write() is for a thread that serves
                          many; reads are when blob_read_ready() says so */
@@ -161,8 +161,8 @@ MUST_CHECK bool blob_read_ready(struct blob_reader *r, int64_t offset, blob_wake
                                 void *arg);
 
 /*
- * A descriptor of the whole blob from offset 0, or -1 without BLOB_HAS_FD. Borrowed: it is closed
- * with the reader; the caller may dup() it. Its file position is nobody's: use offsets.
+ * A descriptor of the whole blob from offset 0, or -1 when it is no file of its own. Borrowed: it is
+ * closed with the reader; the caller may dup() it. Its file position is nobody's: use offsets.
  */
 int blob_reader_fd(const struct blob_reader *r);
 

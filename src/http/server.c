@@ -329,27 +329,23 @@ feed(void *cls, uint64_t at, char *into, size_t room)
 
 /* One packet and one waking of the client instead of two: the head alone, then the file. */
 static struct MHD_Response *
-small_file(const struct reply *rp, int fd)
+in_one_piece(const struct reply *rp)
 {
     size_t len = (size_t)rp->length, have = 0;
     char *bytes = talloc_size(rp->pool, len + 1);
-    ssize_t n = 1;
+    struct err err;
 
     BUG_ON(!bytes);
-    while (have < len && n > 0) {
-        n = pread(fd, bytes + have, len - have, rp->first + (int64_t)have);
-        if (n > 0)
-            have += (size_t)n;
-        else if (n < 0 && errno == EINTR)
-            n = 1;
-    }
-    return have < len ? NULL : MHD_create_response_from_buffer(len, bytes, MHD_RESPMEM_PERSISTENT);
+    if (blob_read(rp->blob, rp->first, bytes, len, &have, &err) || have < len)
+        return NULL;
+    return MHD_create_response_from_buffer(len, bytes, MHD_RESPMEM_PERSISTENT);
 }
 
 static struct MHD_Response *
 make_response(struct call *call)
 {
     struct reply *rp = exchange_reply(call->exchange);
+    const struct app *app = call->server->service->app;
     int fd;
 
     if (call->server->listener.path && reply_length(rp) > 0)
@@ -358,9 +354,9 @@ make_response(struct call *call)
     if (!rp->blob)
         return MHD_create_response_from_buffer(rp->text_len, (void *)(uintptr_t)rp->text,
                                                MHD_RESPMEM_PERSISTENT);
+    if (!(blob_store_caps(app->blobs) & BLOB_REMOTE) && rp->length <= SMALL_FILE)
+        return in_one_piece(rp);
     fd = blob_reader_fd(rp->blob);
-    if (fd >= 0 && rp->length <= SMALL_FILE)
-        return small_file(rp, fd);
     fd = fd >= 0 ? dup(fd) : -1; /* the response closes its own */
     if (fd >= 0)
         return MHD_create_response_from_fd_at_offset64((uint64_t)rp->length, fd,

@@ -21,7 +21,7 @@
 
 #define BATCH 256
 #define FORGET_MAX 64 /* entries of a workspace in one transaction */
-#define HELPERS 3     /* threads that erase beside the job's own */
+#define HELPERS 7     /* threads that erase beside the job's own */
 #define ALONE 8       /* entries for which one more thread is not worth it */
 #define EMPTY_LOG_MS 60000
 #define SKIP_MAX 65536 /* entries passed over are read each time: then rather begin again */

@@ -34,6 +34,10 @@ static const char migration_0005_sqlite[] =
 #include "0005_kept_answers.sqlite.inc"
     ;
 
+static const char migration_0006_sqlite[] =
+#include "0006_small_blobs.sqlite.inc"
+    ;
+
 /*
  * `oldest`: the oldest program, by the version it knows, that can go on working beside the newer
  * ones once this step is done. A step that changes what that one relies on comes a release later.
@@ -52,6 +56,7 @@ static const struct migration {
     {.script = {migration_0004_sqlite, NULL}, .oldest = 4},
     /* the statements of those of version 4 work with it as they are */
     {.script = {migration_0005_sqlite, NULL}, .oldest = 4},
+    {.script = {migration_0006_sqlite, NULL}, .oldest = 6},
 };
 
 static const struct sql make_meta = {

@@ -5,10 +5,9 @@
  *   objects/ab/cd/…   a blob (blob/name.h)
  *   tmp/<32 hex>      being written
  *   store-id          who this store is
- *   journal-0, -1     small blobs whose files may not be on disk yet (journal.h)
+ *   small.db          where a server runs: all blobs of at most 64 KiB that came to it (pack.h)
  *
- *  I1  A file in objects/ is complete before it has that name, and it or its record in a journal is
- *      on disk; no call can replace it.
+ *  I1  A file in objects/ is complete and on disk before it has that name; no call can replace it.
  *  I2  A directory whose bit is set in known_middles (ab) or known_leaves (ab/cd) is itself on
  *      disk, with all above it.
  *  I3  No sync is called again after it failed: the kernel forgets what it could not write and
@@ -28,14 +27,15 @@
 
 #include "base/crash.h"
 #include "blob/fs/fs.h"
-#include "blob/fs/journal.h"
+#include "blob/fs/pack.h"
 
 /* Writing out a large stream begins while it comes in, so that the last sync is short. */
 #define FLUSH_EACH MIB(1)
 
 struct fs_reader {
     struct blob_reader base;
-    int fd;
+    int fd;               /* -1: of the pack */
+    const uint8_t *bytes; /* all of them, if so */
 };
 
 enum rc
@@ -66,10 +66,8 @@ sync_dir(struct fs_store *st, int fd, struct err *err)
 static enum rc
 check_whole(struct fs_store *st, struct err *err)
 {
-    if (atomic_exchange(&st->untold, false))
-        return err_set(err, RC_COMMIT_UNKNOWN, "a journal of small blobs could not be emptied");
     if (atomic_load(&st->broken))
-        return err_set(err, RC_UNAVAILABLE, "a blob directory could not be synced before");
+        return err_set(err, RC_UNAVAILABLE, "blobs could not be synced before");
     return RC_OK;
 }
 
@@ -176,20 +174,6 @@ leaf_make(struct fs_store *st, const struct blob_key *key, int *ret, struct err 
     return RC_OK;
 }
 
-enum rc
-fs_leaf_reach(struct fs_store *st, const struct blob_key *key, int *ret, struct err *err)
-{
-    SCOPED_FD middle = -1;
-    enum rc rc = leaf_open(st, key, ret, err);
-
-    if (rc != RC_NOT_FOUND)
-        return rc;
-    middle = make_dir(st->objects, key->id.b[14]);
-    if (middle >= 0)
-        *ret = make_dir(middle, key->id.b[15]);
-    return middle >= 0 && *ret >= 0 ? RC_OK : fs_fail(err, "making a blob directory");
-}
-
 /* --- writing --- */
 
 int
@@ -242,12 +226,16 @@ write_all(int fd, const void *bytes, size_t len, struct err *err)
     return RC_OK;
 }
 
-enum rc
-fs_spill(struct fs_store *st, struct fs_writer *w, struct err *err)
+/* What a writer has in memory goes to its file. */
+static enum rc
+spill(struct fs_store *st, struct fs_writer *w, struct err *err)
 {
     enum rc rc = open_file(st, w, err);
 
-    return rc ? rc : write_all(w->fd, w->buffer + RECORD_SECTOR, (size_t)w->base.size, err);
+    if (!rc)
+        rc = write_all(w->fd, w->buffer, (size_t)w->base.size, err);
+    small_close(st, w);
+    return rc;
 }
 
 static enum rc
@@ -281,10 +269,8 @@ fs_write(struct blob_writer *base, const void *bytes, size_t len, struct err *er
 
     if (w->buffer && small_write(st, w, bytes, len))
         return RC_OK;
-    if (w->buffer) {
-        rc = fs_spill(st, w, err);
-        small_close(st, w);
-    }
+    if (w->buffer)
+        rc = spill(st, w, err);
     if (!rc)
         rc = write_all(w->fd, bytes, len, err);
     if (rc)
@@ -298,8 +284,9 @@ fs_write(struct blob_writer *base, const void *bytes, size_t len, struct err *er
     return RC_OK;
 }
 
-enum rc
-fs_publish(struct fs_store *st, struct fs_writer *w, int dir, const char *name, struct err *err)
+/* Gives the file its name in `dir`, and closes it. CONFLICT when that exists. */
+static enum rc
+publish(struct fs_store *st, struct fs_writer *w, int dir, const char *name, struct err *err)
 {
     int fd = w->fd;
     int failed;
@@ -321,9 +308,8 @@ fs_publish(struct fs_store *st, struct fs_writer *w, int dir, const char *name, 
     return err->code;
 }
 
-/* With a sync of its own. */
 static enum rc
-finish_alone(struct fs_store *st, struct fs_writer *w, struct err *err)
+finish_file(struct fs_store *st, struct fs_writer *w, struct err *err)
 {
     const struct blob_key *key = &w->base.key;
     char name[NAME_HEX + 1];
@@ -338,7 +324,7 @@ finish_alone(struct fs_store *st, struct fs_writer *w, struct err *err)
     if (rc)
         return rc == RC_NOT_FOUND ? err_set(err, RC_IO, "a blob directory has vanished") : rc;
     name_of(key, name);
-    rc = fs_publish(st, w, dir, name, err);
+    rc = publish(st, w, dir, name, err);
     if (rc)
         return rc;
     CRASH_POINT("blob.after-link");
@@ -350,21 +336,58 @@ finish_alone(struct fs_store *st, struct fs_writer *w, struct err *err)
 }
 
 static enum rc
+file_stat(struct fs_store *st, const struct blob_key *key, int64_t *ret_size, struct err *err)
+{
+    char name[NAME_HEX + 1];
+    SCOPED_FD dir = -1;
+    struct stat info;
+    enum rc rc;
+
+    rc = leaf_open(st, key, &dir, err);
+    if (rc)
+        return rc;
+    name_of(key, name);
+    if (fstatat(dir, name, &info, AT_SYMLINK_NOFOLLOW)) {
+        if (errno == ENOENT)
+            return err_set(err, RC_NOT_FOUND, "no blob %s", name);
+        return fs_fail(err, "looking at a blob");
+    }
+    if (!S_ISREG(info.st_mode))
+        return err_set(err, RC_IO, "blob %s is no regular file", name);
+    *ret_size = info.st_size;
+    return RC_OK;
+}
+
+/* A key has one blob, in the pack or as a file. CONFLICT when it is there already. */
+static enum rc
+check_new(struct fs_store *st, struct fs_writer *w, struct err *err)
+{
+    const struct blob_key *key = &w->base.key;
+    int64_t size;
+    enum rc rc;
+
+    if (w->buffer)
+        rc = file_stat(st, key, &size, err);
+    else
+        rc = st->pack ? pack_stat(st->pack, key, &size, err) : RC_NOT_FOUND;
+    if (rc == RC_NOT_FOUND)
+        return RC_OK;
+    return rc ? rc : err_set(err, RC_CONFLICT, "there is a blob of this key");
+}
+
+static enum rc
 fs_write_finish(struct blob_writer *base, struct err *err)
 {
     struct fs_writer *w = (struct fs_writer *)base;
     struct fs_store *st = (struct fs_store *)base->store;
     enum rc rc = check_whole(st, err);
 
+    if (!rc)
+        rc = check_new(st, w, err);
     if (rc)
         return rc;
-    if (w->buffer) {
-        rc = small_finish(st, w, err);
-        if (rc != RC_BUSY)
-            return rc;
-        rc = fs_spill(st, w, err);
-    }
-    return rc ? rc : finish_alone(st, w, err);
+    return w->buffer ? pack_put(st->pack, &base->key, w->buffer, (size_t)base->size, err)
+                     : finish_file(st, w, err);
 }
 
 static void
@@ -383,10 +406,24 @@ fs_writer_free(struct blob_writer *base)
 /* --- reading --- */
 
 static enum rc
-fs_read_open(struct blob_store *base, const struct blob_key *key, struct blob_reader **ret,
-             struct err *err)
+read_pack(struct fs_store *st, const struct blob_key *key, struct blob_reader **ret,
+          struct err *err)
 {
-    struct fs_store *st = (struct fs_store *)base;
+    struct fs_reader *r = MEM_NEW(NULL, struct fs_reader);
+    enum rc rc = pack_get(st->pack, key, r, &r->bytes, &r->base.size, err);
+
+    r->fd = -1;
+    if (rc)
+        (void)talloc_free(r);
+    else
+        *ret = &r->base;
+    return rc;
+}
+
+static enum rc
+read_file(struct fs_store *st, const struct blob_key *key, struct blob_reader **ret,
+          struct err *err)
+{
     char name[NAME_HEX + 1];
     SCOPED_FD dir = -1;
     SCOPED_FD fd = -1;
@@ -414,11 +451,25 @@ fs_read_open(struct blob_store *base, const struct blob_key *key, struct blob_re
 }
 
 static enum rc
+fs_read_open(struct blob_store *base, const struct blob_key *key, struct blob_reader **ret,
+             struct err *err)
+{
+    struct fs_store *st = (struct fs_store *)base;
+    enum rc rc = st->pack ? read_pack(st, key, ret, err) : RC_NOT_FOUND;
+
+    return rc == RC_NOT_FOUND ? read_file(st, key, ret, err) : rc;
+}
+
+static enum rc
 fs_read(struct blob_reader *base, int64_t offset, void *into, size_t len, struct err *err)
 {
     struct fs_reader *r = (struct fs_reader *)base;
     char *at = into;
 
+    if (r->bytes) {
+        memcpy(into, r->bytes + offset, len);
+        return RC_OK;
+    }
     while (len > 0) {
         ssize_t n = pread(r->fd, at, len, offset);
 
@@ -455,24 +506,9 @@ static enum rc
 fs_stat(struct blob_store *base, const struct blob_key *key, int64_t *ret_size, struct err *err)
 {
     struct fs_store *st = (struct fs_store *)base;
-    char name[NAME_HEX + 1];
-    SCOPED_FD dir = -1;
-    struct stat info;
-    enum rc rc;
+    enum rc rc = st->pack ? pack_stat(st->pack, key, ret_size, err) : RC_NOT_FOUND;
 
-    rc = leaf_open(st, key, &dir, err);
-    if (rc)
-        return rc;
-    name_of(key, name);
-    if (fstatat(dir, name, &info, AT_SYMLINK_NOFOLLOW)) {
-        if (errno == ENOENT)
-            return err_set(err, RC_NOT_FOUND, "no blob %s", name);
-        return fs_fail(err, "looking at a blob");
-    }
-    if (!S_ISREG(info.st_mode))
-        return err_set(err, RC_IO, "blob %s is no regular file", name);
-    *ret_size = info.st_size;
-    return RC_OK;
+    return rc == RC_NOT_FOUND ? file_stat(st, key, ret_size, err) : rc;
 }
 
 /* --- removing --- */
@@ -499,17 +535,25 @@ static enum rc
 fs_remove(struct blob_store *base, const struct blob_key *key, struct err *err)
 {
     struct fs_store *st = (struct fs_store *)base;
+    bool found = false;
     enum rc rc = check_whole(st, err);
 
-    if (!rc)
-        rc = remove_file(st, key, err);
-    /* last: until then a crash brings back the whole blob, and never a part of it */
-    if (!rc && st->journal)
-        rc = journal_erase(st->journal, key, err);
-    return rc;
+    if (!rc && st->pack)
+        rc = pack_erase(st->pack, key, &found, err);
+    return rc || found ? rc : remove_file(st, key, err);
 }
 
 /* --- the store --- */
+
+static enum rc
+each(struct blob_store *base, blob_visit_fn *visit, blob_stranger_fn *stranger, void *arg,
+     struct err *err)
+{
+    struct fs_store *st = (struct fs_store *)base;
+    enum rc rc = st->pack ? pack_each(st->pack, visit, arg, err) : RC_OK;
+
+    return rc ? rc : fs_each_file(st, visit, stranger, arg, err);
+}
 
 static int64_t
 fs_free_bytes(struct blob_store *base)
@@ -527,7 +571,7 @@ fs_store_free(struct blob_store *base)
 {
     struct fs_store *st = (struct fs_store *)base;
 
-    journal_free(&st->journal);
+    pack_free(&st->pack);
     fd_close(&st->tmp);
     fd_close(&st->objects);
     fd_close(&st->root);
@@ -552,7 +596,7 @@ static const struct blob_driver fs_driver = {
     .reader_free = fs_reader_free,
     .stat = fs_stat,
     .remove = fs_remove,
-    .each = fs_each,
+    .each = each,
     .sweep = fs_sweep,
 };
 
@@ -585,6 +629,22 @@ open_dirs(struct fs_store *st, const char *dir, struct err *err)
     if (above < 0 || fsync(above))
         return fs_fail(err, "syncing the directory above the blobs");
     return RC_OK;
+}
+
+/* The small blobs of a store that has some; who only reads makes no file for them. */
+static enum rc
+open_pack(struct fs_store *st, const char *dir, struct err *err)
+{
+    char *real = realpath(dir, NULL); /* SQLite opens no path with a symbolic link in it */
+    enum rc rc;
+
+    if (!real)
+        return fs_fail(err, "finding the blob directory");
+    st->pack_path = talloc_asprintf(st, "%s/" PACK_FILE, real);
+    free(real);
+    BUG_ON(!st->pack_path);
+    rc = pack_open(st->pack_path, false, &st->broken, &st->pack, err);
+    return rc == RC_NOT_FOUND ? RC_OK : rc;
 }
 
 /* Tries one of the two ways to publish a file; errno tells why not. */
@@ -638,7 +698,9 @@ store_open(const char *dir, bool try_anonymous, struct blob_store **ret, struct 
     st->anonymous = try_anonymous && syncs_anonymous(st) && probe(st, true);
     if (!st->anonymous && !probe(st, false))
         return fs_fail(err, "the file system cannot give a file a name without replacing");
-    rc = fs_recover(st, err);
+    rc = open_pack(st, dir, err);
+    if (!rc)
+        rc = fs_recover(st, err);
     if (rc)
         return rc;
     *ret = base;

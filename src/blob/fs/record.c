@@ -18,14 +18,6 @@
 
 enum kind { BEGIN = 1, BLOB = 2, ERASED = 3 };
 
-static void
-put_number(uint8_t *at, int64_t n)
-{
-    uint64_t le = htole64((uint64_t)n);
-
-    memcpy(at, &le, sizeof(le));
-}
-
 static int64_t
 get_number(const uint8_t *at)
 {
@@ -33,15 +25,6 @@ get_number(const uint8_t *at)
 
     memcpy(&le, at, sizeof(le));
     return (int64_t)le64toh(le);
-}
-
-static void
-open_sector(uint8_t ret[RECORD_SECTOR], enum kind kind, const uint8_t number[RECORD_NUMBER_LEN])
-{
-    memset(ret, 0, RECORD_SECTOR);
-    memcpy(ret, MAGIC, sizeof(MAGIC) - 1);
-    ret[AT_KIND] = (uint8_t)kind;
-    memcpy(ret + AT_NUMBER, number, RECORD_NUMBER_LEN);
 }
 
 static bool
@@ -55,13 +38,6 @@ is_whole(const uint8_t sector[RECORD_SECTOR])
     return memcmp(check, sector + AT_CHECK, sizeof(check)) == 0;
 }
 
-void
-record_begin(const uint8_t number[RECORD_NUMBER_LEN], uint8_t ret[RECORD_SECTOR])
-{
-    open_sector(ret, BEGIN, number);
-    crypto_sha256(ret, AT_CHECK, ret + AT_CHECK);
-}
-
 bool
 record_begin_read(const uint8_t sector[RECORD_SECTOR], uint8_t ret_number[RECORD_NUMBER_LEN])
 {
@@ -69,19 +45,6 @@ record_begin_read(const uint8_t sector[RECORD_SECTOR], uint8_t ret_number[RECORD
         return false;
     memcpy(ret_number, sector + AT_NUMBER, RECORD_NUMBER_LEN);
     return true;
-}
-
-void
-record_write(const uint8_t number[RECORD_NUMBER_LEN], const struct record *r,
-             uint8_t ret[RECORD_SECTOR])
-{
-    open_sector(ret, r->erased ? ERASED : BLOB, number);
-    put_number(ret + AT_WORKSPACE, r->key.workspace);
-    memcpy(ret + AT_ID, r->key.id.b, sizeof(r->key.id.b));
-    put_number(ret + AT_SIZE, r->size);
-    if (!r->erased) /* it would tell of the bytes */
-        memcpy(ret + AT_SHA256, r->sha256, SHA256_LEN);
-    crypto_sha256(ret, AT_CHECK, ret + AT_CHECK);
 }
 
 bool

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * record: how small blobs stand in a journal of the fs driver.
+ * record: how small blobs stand in a journal that an older program left (recover.c).
  *
  * A journal begins with one sector that tells its number, a random one of this filling. Records
  * follow: a sector of header, then the bytes, filled up with zeros to a whole sector. A sector of
@@ -33,18 +33,11 @@ record_room(int64_t size)
     return (size_t)(RECORD_SECTOR + (size + RECORD_SECTOR - 1) / RECORD_SECTOR * RECORD_SECTOR);
 }
 
-/* The first sector of a filling. */
-void record_begin(const uint8_t number[RECORD_NUMBER_LEN], uint8_t ret[RECORD_SECTOR]);
-
-/* False: it is none. */
+/* Reads the first sector of a filling. False: it is none. */
 MUST_CHECK bool record_begin_read(const uint8_t sector[RECORD_SECTOR],
                                   uint8_t ret_number[RECORD_NUMBER_LEN]);
 
-/* The header of a record. */
-void record_write(const uint8_t number[RECORD_NUMBER_LEN], const struct record *r,
-                  uint8_t ret[RECORD_SECTOR]);
-
-/* False: it is none of this filling. */
+/* Reads the header of a record. False: it is none of this filling. */
 MUST_CHECK bool record_read(const uint8_t number[RECORD_NUMBER_LEN],
                             const uint8_t sector[RECORD_SECTOR], struct record *ret);
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * recover: what a crash left in the journals of the fs driver becomes files again.
+ * recover: what a crash of an older program left in its journals becomes files. That one made a
+ * file of each small blob, after it had noted it in one of two journals that shared their syncs.
  *
- *  I1  A journal is emptied only when each blob of its records is on disk as a file.
+ *  I1  A journal is removed only when each blob of its records is on disk as a file.
  *  I2  A record whose file is whole changes nothing, so replaying twice is harmless.
  */
 #include <errno.h>
@@ -11,7 +12,7 @@
 
 #include "base/crash.h"
 #include "blob/fs/fs.h"
-#include "blob/fs/journal.h"
+#include "blob/fs/record.h"
 
 /* Whether all `len` bytes were there. */
 static bool
@@ -103,37 +104,46 @@ replay(struct fs_store *st, int fd, struct err *err)
                           mem_zalloc(pool, RECORD_SIZE_MAX), err);
 }
 
+/*
+ * Brings all files of the file system that `root` is in to disk. ext4 without a journal writes its
+ * last tables behind the flush of syncfs(): so a directory is synced after it.
+ */
+static bool
+sync_all(int root)
+{
+    return syncfs(root) == 0 && fsync(root) == 0;
+}
+
 /* One journal, if there is one and no running process has it. */
 static enum rc
-recover_one(struct fs_store *st, unsigned n, struct err *err)
+recover_one(struct fs_store *st, const char *name, struct err *err)
 {
-    SCOPED_FD fd = openat(st->root, journal_name(n), O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+    SCOPED_FD fd = openat(st->root, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
     struct stat info;
-    enum rc rc;
+    enum rc rc = RC_OK;
 
     if (fd < 0 && errno == ENOENT)
         return RC_OK;
     if (fd < 0 || fstat(fd, &info))
         return fs_fail(err, "opening a journal");
-    /* a server works there: a backup may read beside it, and sees all files */
-    if (flock(fd, LOCK_EX | LOCK_NB) || info.st_size == 0)
+    /* a server of the older program works there: who reads beside it sees all files */
+    if (flock(fd, LOCK_EX | LOCK_NB))
         return RC_OK;
-    rc = replay(st, fd, err);
+    if (info.st_size > 0)
+        rc = replay(st, fd, err);
     if (rc)
         return rc;
     /* the files that were there may be so in memory alone */
     CRASH_POINT("journal.after-replay");
-    if (fs_sync_all(st->root) || ftruncate(fd, 0) || fdatasync(fd))
-        return fs_fail(err, "emptying a journal");
+    if (!sync_all(st->root) || unlinkat(st->root, name, 0) || fsync(st->root))
+        return fs_fail(err, "removing a journal");
     return RC_OK;
 }
 
 enum rc
 fs_recover(struct fs_store *st, struct err *err)
 {
-    enum rc rc = RC_OK;
+    enum rc rc = recover_one(st, "journal-0", err);
 
-    for (unsigned n = 0; n < JOURNALS && !rc; n++)
-        rc = recover_one(st, n, err);
-    return rc;
+    return rc ? rc : recover_one(st, "journal-1", err);
 }

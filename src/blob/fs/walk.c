@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * walk: what lists the directories of the fs driver: all blobs, and stale temporary files.
+ * walk: what lists the directories of the fs driver: all blobs that are files, and stale temporary files.
  *
  *  I1  Only a file with the one name that a key has, in the one place that name has, is a blob.
  */
@@ -170,10 +170,9 @@ walk_dir(struct walk *walk, int parent, const char *name, struct err *err)
 }
 
 enum rc
-fs_each(struct blob_store *base, blob_visit_fn *visit, blob_stranger_fn *stranger, void *arg,
-        struct err *err)
+fs_each_file(struct fs_store *st, blob_visit_fn *visit, blob_stranger_fn *stranger, void *arg,
+             struct err *err)
 {
-    struct fs_store *st = (struct fs_store *)base;
     struct walk walk = {.visit = visit, .stranger = stranger, .arg = arg};
 
     return walk_dir(&walk, st->objects, ".", err);
