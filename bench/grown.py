@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Libraries of any size for the rows that need one: tests/bed/rows.py into a node's own file."""
 import contextlib
+import os
 import pathlib
 import random
 import re
@@ -13,6 +14,7 @@ from bed import rows
 
 ALL = ("read:documents", "write:documents", "admin:documents", "extractions:write")
 SAMPLE = 20_000
+SMALL = 4096            # bytes of a small blob
 
 
 def size(options):
@@ -53,14 +55,16 @@ class Grown:
             return database.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
 
     def put_bytes(self, first, last, due_ms):
-        """Files of `last - first` documents that are none any more, and when they are to go."""
+        """Bytes (4 KiB each) of documents that are none any more, and when they are to go."""
         rows.Sqlite(self.file).write(self.library.purges(first, last, due_ms))
-        objects = self.node.data_dir / "blobs" / "objects"
-        for _, row in self.library.purges(first, last, due_ms):
-            blob = row[1]
-            folder = objects / f"{blob[14]:02x}" / f"{blob[15]:02x}"
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            (folder / f"{self.library.workspace:016x}-{blob.hex()}").touch()
+        small = self.node.data_dir / "blobs" / "small.db"
+        now_ms, number = int(time.time() * 1000), self.library.workspace
+        with contextlib.closing(sqlite3.connect(small)) as database, database:
+            database.executemany(
+                "INSERT INTO small (workspace_id, id, size, written_at, bytes)"
+                " VALUES (?, ?, ?, ?, ?)",
+                ((number, row[1], SMALL, now_ms, os.urandom(SMALL))
+                 for _, row in self.library.purges(first, last, due_ms)))
 
     def due(self, due_ms):
         """Now it is known when all of them are to go; of a node that does not run."""

@@ -323,7 +323,7 @@ erase_outside(struct request *rq, void *arg, struct err *err)
 {
     const struct library_removal *removal = arg;
     struct blob_key key = {rq->caller.workspace.number, removal->purge.blob_id};
-    enum rc rc = blob_delete(rq->app->blobs, &key, err);
+    enum rc rc = app_erase(rq->app, &key, err);
 
     if (rc == RC_COMMIT_UNKNOWN)
         return rc;

@@ -40,4 +40,19 @@ struct app {
     struct ballast *ballast; /* disk space kept back for deleting; NULL: none */
 };
 
+/*
+ * blob_delete(), where a disk that is full does not keep bytes from being erased: what is held back
+ * is given up for that.
+ */
+MUST_CHECK static inline enum rc
+app_erase(struct app *app, const struct blob_key *key, struct err *err)
+{
+    enum rc rc = blob_delete(app->blobs, key, err);
+
+    if (rc != RC_STORAGE_FULL || !app->ballast)
+        return rc;
+    (void)ballast_drop(app->ballast); /* of no account when another has done it */
+    return blob_delete(app->blobs, key, err);
+}
+
 #endif

@@ -155,7 +155,7 @@ erase_some(struct erasure *e)
         struct blob_key key = {.workspace = e->list[i].workspace, .id = e->list[i].blob_id};
         struct err mine = {0};
 
-        e->rcs[i] = blob_delete(e->app->blobs, &key, &mine);
+        e->rcs[i] = app_erase(e->app, &key, &mine);
         CRASH_POINT("purge.after-delete");
         if (e->rcs[i])
             note_failure(e, i, &mine);
