@@ -60,6 +60,23 @@ int fs_temporary_open(struct fs_store *st, bool anonymous, char tmp[ID_HEX + 1])
 /* Gives a file without a name one, which must be new. -1 with errno. */
 int fs_link_anonymous(int fd, int dir, const char *name);
 
+/* A new name for tmp/. */
+void fs_tmp_name(char out[ID_HEX + 1]);
+
+/* Brings a file that is whole to disk, and gives it its name. CONFLICT when that exists. */
+enum rc file_finish(struct fs_store *st, struct fs_writer *w, struct err *err);
+
+/* A descriptor of the blob, which is the caller's. NOT_FOUND. */
+enum rc file_open(struct fs_store *st, const struct blob_key *key, int *ret, int64_t *ret_size,
+                  struct err *err);
+
+/* NOT_FOUND. */
+enum rc file_stat(struct fs_store *st, const struct blob_key *key, int64_t *ret_size,
+                  struct err *err);
+
+/* Absent is fine, and synced as well. */
+enum rc file_remove(struct fs_store *st, const struct blob_key *key, struct err *err);
+
 /* Whether a writer begins in memory. */
 bool small_open(struct fs_store *st, struct fs_writer *w);
 

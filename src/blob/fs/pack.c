@@ -11,10 +11,10 @@
 #include "base/crash.h"
 #include "db/db.h"
 
-#define BATCH_MAX 64   /* works of one commit: some MiB at most */
-#define READERS_MAX 16 /* connections that are kept */
-#define EACH_MAX 256   /* rows of a walk that are read at once */
-#define EMPTY_TRIES 50 /* of 100 ms, until whoever reads the log has ended */
+#define BATCH_MAX 64    /* works of one commit: some MiB at most */
+#define READERS_MAX 16  /* connections that are kept */
+#define EACH_MAX 256    /* rows of a walk that are read at once */
+#define EMPTY_TRIES 50  /* of 100 ms, until whoever reads the log has ended */
 #define UNUSED_MIN 1024 /* pages that are kept for what comes, of 4 KiB */
 #define UNUSED_PART 4   /* and of the file */
 
@@ -26,14 +26,15 @@ static const struct sql make =
         " NULL, id BLOB NOT NULL, size INTEGER NOT NULL, written_at INTEGER NOT NULL, bytes BLOB"
         " NOT NULL);"
         "CREATE UNIQUE INDEX IF NOT EXISTS small_key ON small (workspace_id, id)");
-static const struct sql insert =
-    SQL("INSERT INTO small (workspace_id, id, size, written_at, bytes) VALUES ($1, $2, $3, $4, $5)");
+static const struct sql insert = SQL(
+    "INSERT INTO small (workspace_id, id, size, written_at, bytes) VALUES ($1, $2, $3, $4, $5)");
 static const struct sql erase = SQL("DELETE FROM small WHERE workspace_id = $1 AND id = $2");
 static const struct sql get = SQL("SELECT bytes FROM small WHERE workspace_id = $1 AND id = $2");
 static const struct sql look = SQL("SELECT size FROM small WHERE workspace_id = $1 AND id = $2");
 static const struct sql some = SQL("SELECT number, workspace_id, id, size, written_at FROM small"
                                    " WHERE number > $1 ORDER BY number LIMIT $2");
 
+static const struct sql small_cache = SQL("PRAGMA cache_size=-1024");
 static const struct sql page_count = SQL("PRAGMA page_count");
 static const struct sql freelist_count = SQL("PRAGMA freelist_count");
 static const struct sql give_back = SQL("PRAGMA incremental_vacuum(512)");
@@ -58,8 +59,8 @@ struct pack {
     struct db_conn *writer;
     struct item *first, **end;
     bool leading;
-    size_t erasing;   /* items, waiting or under way */
-    bool log_tells;   /* of something erased, perhaps */
+    size_t erasing; /* items, waiting or under way */
+    bool log_tells; /* of something erased, perhaps */
     struct db_conn *readers[READERS_MAX];
     size_t n_readers; /* not in use */
 };
@@ -71,6 +72,15 @@ struct reader {
     struct db_conn *conn;
 };
 
+/* There may be many, and rows are hardly ever read twice by one of them: 1 MiB each. */
+static enum rc
+connect_to(struct pack *p, enum db_mode mode, struct db_conn **ret, struct err *err)
+{
+    enum rc rc = db_connect(p->db, mode, ret, err);
+
+    return rc ? rc : db_script(*ret, &small_cache, err);
+}
+
 /* --- reading --- */
 
 static enum rc
@@ -80,7 +90,7 @@ reader_take(struct pack *p, struct reader *ret, struct err *err)
     pthread_mutex_lock(&p->lock);
     ret->conn = p->n_readers > 0 ? p->readers[--p->n_readers] : NULL;
     pthread_mutex_unlock(&p->lock);
-    return ret->conn ? RC_OK : db_connect(p->db, DB_READER, &ret->conn, err);
+    return ret->conn ? RC_OK : connect_to(p, DB_READER, &ret->conn, err);
 }
 
 static void
@@ -224,7 +234,7 @@ apply(struct db_conn *conn, struct item *it, struct err *err)
 static enum rc
 commit(struct pack *p, struct item *const *items, size_t n, struct err *err)
 {
-    enum rc rc = p->writer ? RC_OK : db_connect(p->db, DB_WRITER, &p->writer, err);
+    enum rc rc = p->writer ? RC_OK : connect_to(p, DB_WRITER, &p->writer, err);
 
     if (!rc)
         rc = db_begin_write(p->writer, err);
@@ -410,7 +420,7 @@ begin(struct pack *p, const char *path, struct err *err)
     char *dir = mem_strdup(p, path);
     int64_t mode = 0;
     int fd;
-    enum rc rc = db_connect(p->db, DB_WRITER, &p->writer, err);
+    enum rc rc = connect_to(p, DB_WRITER, &p->writer, err);
 
     if (!rc)
         rc = read_number(p->writer, &can_shrink, &mode, err);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * walk: what lists the directories of the fs driver: all blobs that are files, and stale temporary files.
+ * walk: what lists the directories of the fs driver: all blobs that are files, and stale temporary
+ * files.
  *
  *  I1  Only a file with the one name that a key has, in the one place that name has, is a blob.
  */
