@@ -161,8 +161,8 @@ MUST_CHECK bool blob_read_ready(struct blob_reader *r, int64_t offset, blob_wake
                                 void *arg);
 
 /*
- * A descriptor of the whole blob from offset 0, or -1 when it is no file of its own. Borrowed: it is
- * closed with the reader; the caller may dup() it. Its file position is nobody's: use offsets.
+ * A descriptor of the whole blob from offset 0, or -1 when it is no file of its own. Borrowed: it
+ * is closed with the reader; the caller may dup() it. Its file position is nobody's: use offsets.
  */
 int blob_reader_fd(const struct blob_reader *r);
 
