@@ -49,12 +49,8 @@ static const char *const readable[] = {
     "/usr/lib",
     "/usr/local/lib",
     "/lib",
-    "/lib64", /* libraries loaded late, magic.mgc */
+    "/lib64", /* libraries loaded late */
     "/etc/ld.so.cache",
-    "/usr/share/misc",
-    "/etc/magic",
-    "/etc/magic.mime",
-    "/etc/magic.mgc",
     "/etc/ssl/openssl.cnf",
     "/etc/hosts",
     "/etc/host.conf",

@@ -4,8 +4,8 @@
  *
  *  I1  What is given up cannot be taken back: not by this process, not by one it starts.
  *  I2  Files are written below the data directory only, and read there, beside those that are read
- *      again while it runs, and from the few places of the system that the C library, OpenSSL and
- *      libmagic read (Landlock).
+ *      again while it runs, and from the few places of the system that the C library and OpenSSL
+ *      read (Landlock).
  *  I3  No program is run, no process made or looked into, no connection opened (unless the
  *      database or the bytes are elsewhere; to the port of --limits in any case), and none of the
  *      kernel's rarer and riskier services is reached (seccomp).

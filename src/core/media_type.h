@@ -46,16 +46,16 @@ bool media_type_is_json(const char *value);
 /* Guesses media types from bytes (libmagic). */
 struct media_detector;
 
-/* Loads libmagic's database. On RC_OK the caller ends *ret with media_detector_free(). Error: IO */
+/* Loads media_types.magic. On RC_OK the caller ends *ret with media_detector_free(). Error: IO */
 MUST_CHECK enum rc media_detector_new(struct media_detector **ret, struct err *err);
 
 /* Accepts NULL; leaves NULL behind. */
 void media_detector_free(struct media_detector **d);
 
 /*
- * The media type of a file that begins with `first_bytes`, normalised, in `pool`. At most the
- * first 64 KiB are looked at, of text the lines of the first one. MEDIA_TYPE_UNKNOWN when there are
- * none or they say nothing. Takes 0.2 to 1 ms: not for a thread that serves many.
+ * The media type of a file that begins with `first_bytes`, normalised, in `pool`: one of those in
+ * media_types.magic, or that libmagic tells by itself. At most the first 64 KiB are looked at.
+ * MEDIA_TYPE_UNKNOWN when there are none or they say nothing. Takes 5 to 40 us for 4 KiB.
  */
 char *media_type_detect(struct media_detector *d, TALLOC_CTX *pool, const void *first_bytes,
                         size_t len);

@@ -1,3 +1,0 @@
-# Makes each line of a migration a C string.
-s/["\\]/\\&/g
-s/.*/"&\\n"/
