@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "db/db_driver.h"
+#include "db/sqlite/gather.h"
 
 #define CACHE_SLOTS 512 /* power of two, well above the number of static statements */
 #define BUILT_SLOTS 32  /* power of two; of lists that are asked for again and again */
@@ -127,7 +128,8 @@ lite_connect(struct db *db, enum db_mode mode, struct db_conn **ret, struct err 
     enum rc rc = RC_OK;
 
     c->base.driver = &driver;
-    if (sqlite3_open_v2(lite->path, &c->db, flags, NULL) != SQLITE_OK)
+    if (sqlite3_open_v2(lite->path, &c->db, flags, mode == DB_WRITER ? gather_vfs() : NULL) !=
+        SQLITE_OK)
         rc = fail(c, RC_IO, err);
     if (!rc) {
         (void)sqlite3_extended_result_codes(c->db, 1);
