@@ -77,9 +77,16 @@ mem_dup(TALLOC_CTX *pool, const void *bytes, size_t len)
 char *
 mem_printf(TALLOC_CTX *pool, const char *fmt, ...)
 {
+    char text[256]; /* talloc's own formats twice, the first time to count */
     va_list ap;
     char *p;
+    int n;
 
+    va_start(ap, fmt);
+    n = vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    if (n >= 0 && n < (int)sizeof(text))
+        return mem_strndup(pool, text, (size_t)n);
     va_start(ap, fmt);
     p = talloc_vasprintf(pool, fmt, ap);
     va_end(ap);

@@ -36,15 +36,32 @@ text_check(const char *s, size_t len, unsigned flags, size_t *ret_chars)
     return true;
 }
 
+/* Of ASCII alone; else false, with a part of it folded. */
+static bool
+fold_ascii(const char *s, char *out)
+{
+    unsigned char all = 0;
+
+    for (; *s; s++) {
+        all |= (unsigned char)*s;
+        *out++ = (char)(*s >= 'A' && *s <= 'Z' ? *s | 0x20 : *s);
+    }
+    *out = '\0';
+    return all < 0x80;
+}
+
 char *
 text_fold(TALLOC_CTX *pool, const char *s)
 {
+    char *out = talloc_size(pool, strlen(s) + 1);
     utf8proc_uint8_t *folded = NULL;
-    utf8proc_ssize_t n =
-        utf8proc_map((const utf8proc_uint8_t *)s, 0, &folded,
-                     UTF8PROC_NULLTERM | UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_CASEFOLD);
-    char *out;
+    utf8proc_ssize_t n;
 
+    BUG_ON(!out);
+    if (fold_ascii(s, out))
+        return out;
+    n = utf8proc_map((const utf8proc_uint8_t *)s, 0, &folded,
+                     UTF8PROC_NULLTERM | UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_CASEFOLD);
     BUG_ON(n == UTF8PROC_ERROR_NOMEM);
     if (n < 0)
         return mem_strdup(pool, s);

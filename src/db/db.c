@@ -131,6 +131,8 @@ db_exec(struct db_conn *conn, const struct sql *sql, const struct db_value *valu
     bool row = true;
     enum rc rc;
 
+    if (conn->driver->exec)
+        return conn->driver->exec(conn, sql, values, n, ret_changed, err);
     rc = db_query(conn, sql, values, n, &c, err);
     while (!rc && row)
         rc = db_next(c, &row, err);

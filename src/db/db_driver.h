@@ -29,6 +29,9 @@ struct db_driver {
     enum rc (*query)(struct db_conn *conn, const struct sql *sql, const char *built,
                      const struct db_value *values, size_t n, struct db_cursor **ret,
                      struct err *err);
+    /* Optional: a statement without rows; its values are not looked at any more after the call. */
+    enum rc (*exec)(struct db_conn *conn, const struct sql *sql, const struct db_value *values,
+                    size_t n, int64_t *ret_changed, struct err *err);
     const char *(*piece)(struct db_conn *conn, const struct sql *sql);
     enum rc (*next)(struct db_cursor *cursor, bool *ret_row, struct err *err);
     void (*cursor_free)(struct db_cursor *cursor);

@@ -89,8 +89,10 @@ tag_lines(TALLOC_CTX *pool, const struct document *d)
 
     buf_init(&b, pool, (size_t)KIB(64));
     buf_puts(&b, "");
-    for (size_t i = 0; i < d->n_tags; i++)
-        buf_printf(&b, "%s%s", i ? "\n" : "", d->tags[i]);
+    for (size_t i = 0; i < d->n_tags; i++) {
+        buf_puts(&b, i ? "\n" : "");
+        buf_puts(&b, d->tags[i]);
+    }
     return b.bytes;
 }
 

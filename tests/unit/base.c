@@ -29,6 +29,8 @@ test_memory(void **state)
     assert_string_equal(mem_strndup(child, "abcdef", 3), "abc");
     assert_string_equal(mem_strndup(child, "abcdef", 0), "");
     assert_string_equal(mem_printf(child, "%d-%s", 7, "x"), "7-x");
+    for (int width = 250; width < 260; width++)
+        assert_int_equal(strlen(mem_printf(child, "%*d", width, 7)), width);
     assert_memory_equal(mem_dup(child, "a\0b", 3), "a\0b", 3);
     assert_non_null(mem_dup(child, "", 0));
     base_pool_free(&child);

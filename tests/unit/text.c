@@ -90,6 +90,22 @@ test_fold(void **state)
         assert_string_equal(text_fold(pool, folded[i].text), folded[i].folded);
 }
 
+/* ASCII alone is not shown to the library; beside another character it is. */
+static void
+test_fold_ascii(void **state)
+{
+    SCOPED_POOL(pool);
+    char plain[128], more[132];
+
+    (void)state;
+    for (int c = 1; c < 128; c++)
+        plain[c - 1] = (char)c;
+    plain[127] = '\0';
+    (void)snprintf(more, sizeof(more), "%s\xc3\xa9", plain);
+    assert_memory_equal(text_fold(pool, plain), text_fold(pool, more), 127);
+    assert_int_equal(strlen(text_fold(pool, plain)), 127);
+}
+
 static const struct {
     const char *text;
     int64_t max;
@@ -216,9 +232,10 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_check),    cmocka_unit_test(test_fold),
-        cmocka_unit_test(test_uint),     cmocka_unit_test(test_bool),
-        cmocka_unit_test(test_unescape), cmocka_unit_test(test_characters),
+        cmocka_unit_test(test_check),      cmocka_unit_test(test_fold),
+        cmocka_unit_test(test_fold_ascii), cmocka_unit_test(test_uint),
+        cmocka_unit_test(test_bool),       cmocka_unit_test(test_unescape),
+        cmocka_unit_test(test_characters),
     };
 
     return cmocka_run_group_tests_name("text", tests, NULL, NULL);

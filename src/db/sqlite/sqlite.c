@@ -277,8 +277,9 @@ lite_cursor_free(struct db_cursor *cursor)
     (void)sqlite3_clear_bindings(cur->stmt);
 }
 
+/* `keep`: SQLite makes a copy, else it borrows the bytes until the bindings are cleared. */
 static int
-bind_one(sqlite3_stmt *stmt, int slot, const struct db_value *v)
+bind_one(sqlite3_stmt *stmt, int slot, const struct db_value *v, bool keep)
 {
     switch (v->type) {
     case DB_NULL:
@@ -286,11 +287,32 @@ bind_one(sqlite3_stmt *stmt, int slot, const struct db_value *v)
     case DB_INT:
         return sqlite3_bind_int64(stmt, slot, v->number);
     case DB_TEXT:
-        return sqlite3_bind_text64(stmt, slot, v->bytes, v->len, SQLITE_TRANSIENT, SQLITE_UTF8);
+        return sqlite3_bind_text64(stmt, slot, v->bytes, v->len,
+                                   keep ? SQLITE_TRANSIENT : SQLITE_STATIC, SQLITE_UTF8);
     case DB_BLOB:
-        return sqlite3_bind_blob64(stmt, slot, v->bytes, v->len, SQLITE_TRANSIENT);
+        return sqlite3_bind_blob64(stmt, slot, v->bytes, v->len,
+                                   keep ? SQLITE_TRANSIENT : SQLITE_STATIC);
     }
     return SQLITE_MISUSE;
+}
+
+/* Takes the statement; on success the caller ends it with lite_cursor_free(). */
+static enum rc
+begin(struct lite_conn *c, struct lite_cursor *cur, const struct db_value *values, size_t n,
+      bool keep, struct err *err)
+{
+    BUG_ON(cur->busy); /* one cursor a statement at a time: it is the prepared one itself */
+    cur->busy = true;
+    for (size_t i = 0; i < n; i++) {
+        BUG_ON(cur->slot[i] == 0);
+        if (bind_one(cur->stmt, cur->slot[i], &values[i], keep) != SQLITE_OK) {
+            enum rc rc = fail(c, RC_IO, err);
+
+            lite_cursor_free(&cur->base);
+            return rc;
+        }
+    }
+    return RC_OK;
 }
 
 static enum rc
@@ -303,20 +325,36 @@ lite_query(struct db_conn *conn, const struct sql *sql, const char *built,
 
     BUG_ON(n > MAX_ARGS);
     rc = sql ? cached(c, sql, &cur, err) : cached_built(c, built, &cur, err);
+    if (!rc)
+        rc = begin(c, cur, values, n, true, err);
+    if (!rc)
+        *ret = &cur->base;
+    return rc;
+}
+
+static enum rc
+lite_exec(struct db_conn *conn, const struct sql *sql, const struct db_value *values, size_t n,
+          int64_t *ret_changed, struct err *err)
+{
+    struct lite_conn *c = (struct lite_conn *)conn;
+    struct lite_cursor *cur = NULL;
+    enum rc rc;
+    int code;
+
+    BUG_ON(n > MAX_ARGS);
+    rc = cached(c, sql, &cur, err);
+    if (!rc)
+        rc = begin(c, cur, values, n, false, err);
     if (rc)
         return rc;
-    BUG_ON(cur->busy); /* one cursor a statement at a time: it is the prepared one itself */
-    cur->busy = true;
-    for (size_t i = 0; i < n; i++) {
-        BUG_ON(cur->slot[i] == 0);
-        if (bind_one(cur->stmt, cur->slot[i], &values[i]) != SQLITE_OK) {
-            rc = fail(c, RC_IO, err);
-            lite_cursor_free(&cur->base);
-            return rc;
-        }
-    }
-    *ret = &cur->base;
-    return RC_OK;
+    while ((code = sqlite3_step(cur->stmt)) == SQLITE_ROW)
+        ;
+    if (code != SQLITE_DONE)
+        rc = fail(c, RC_IO, err);
+    else if (ret_changed)
+        *ret_changed = sqlite3_changes64(c->db);
+    lite_cursor_free(&cur->base);
+    return rc;
 }
 
 static enum rc
@@ -490,6 +528,7 @@ static const struct db_driver driver = {
     .script = lite_script,
     .checkpoint = lite_checkpoint,
     .query = lite_query,
+    .exec = lite_exec,
     .piece = lite_piece,
     .next = lite_next,
     .cursor_free = lite_cursor_free,
