@@ -11,20 +11,16 @@
 #include "base/crash.h"
 #include "db/db.h"
 
-#define BATCH_MAX 64   /* works of one commit: some MiB at most */
-#define READERS_MAX 16 /* connections that are kept */
-#define EACH_MAX 256   /* rows of a walk that are read at once */
-#define EMPTY_TRIES 50 /* of 100 ms, until whoever reads the log has ended */
-#define UNUSED_MIN 256 /* pages that are kept for what comes, of 16 KiB */
-#define UNUSED_PART 4  /* and of the file */
+#define BATCH_MAX 64    /* works of one commit: some MiB at most */
+#define READERS_MAX 16  /* connections that are kept */
+#define EACH_MAX 256    /* rows of a walk that are read at once */
+#define EMPTY_TRIES 50  /* of 100 ms, until whoever reads the log has ended */
+#define UNUSED_MIN 1024 /* pages that are kept for what comes, of 4 KiB */
+#define UNUSED_PART 4   /* and of the file */
 
-/*
- * While it is empty and has no log. Room can be given back only in a file that was made for it;
- * with pages of 16 KiB a blob of 64 KiB costs half of what it does with 4 KiB.
- */
+/* room can be given back only in a file that was made for it (auto_vacuum 2: when told to) */
 static const struct sql can_shrink = SQL("PRAGMA auto_vacuum");
-static const struct sql lay_out = SQL("PRAGMA journal_mode=DELETE; PRAGMA auto_vacuum=INCREMENTAL;"
-                                      "PRAGMA page_size=16384; VACUUM; PRAGMA journal_mode=WAL");
+static const struct sql let_shrink = SQL("PRAGMA auto_vacuum=INCREMENTAL; VACUUM");
 static const struct sql make =
     SQL("CREATE TABLE IF NOT EXISTS small (number INTEGER PRIMARY KEY, workspace_id INTEGER NOT"
         " NULL, id BLOB NOT NULL, size INTEGER NOT NULL, written_at INTEGER NOT NULL, bytes BLOB"
@@ -38,12 +34,10 @@ static const struct sql look = SQL("SELECT size FROM small WHERE workspace_id = 
 static const struct sql some = SQL("SELECT number, workspace_id, id, size, written_at FROM small"
                                    " WHERE number > $1 ORDER BY number LIMIT $2");
 
-/* there may be many readers, and they hardly ever read a row twice */
-static const struct sql habits = SQL("PRAGMA cache_size=-1024; PRAGMA wal_autocheckpoint=1000");
-static const struct sql reader_habits = SQL("PRAGMA cache_size=-1024");
+static const struct sql small_cache = SQL("PRAGMA cache_size=-1024");
 static const struct sql page_count = SQL("PRAGMA page_count");
 static const struct sql freelist_count = SQL("PRAGMA freelist_count");
-static const struct sql give_back = SQL("PRAGMA incremental_vacuum(128)");
+static const struct sql give_back = SQL("PRAGMA incremental_vacuum(512)");
 
 /* What one thread waits to have on disk. */
 struct item {
@@ -78,12 +72,13 @@ struct reader {
     struct db_conn *conn;
 };
 
+/* There may be many, and rows are hardly ever read twice by one of them: 1 MiB each. */
 static enum rc
 connect_to(struct pack *p, enum db_mode mode, struct db_conn **ret, struct err *err)
 {
     enum rc rc = db_connect(p->db, mode, ret, err);
 
-    return rc ? rc : db_script(*ret, mode == DB_WRITER ? &habits : &reader_habits, err);
+    return rc ? rc : db_script(*ret, &small_cache, err);
 }
 
 /* --- reading --- */
@@ -430,7 +425,7 @@ begin(struct pack *p, const char *path, struct err *err)
     if (!rc)
         rc = read_number(p->writer, &can_shrink, &mode, err);
     if (!rc && mode == 0)
-        rc = db_script(p->writer, &lay_out, err);
+        rc = db_script(p->writer, &let_shrink, err);
     if (!rc)
         rc = db_script(p->writer, &make, err);
     if (rc)
