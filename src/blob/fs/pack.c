@@ -18,16 +18,23 @@
 #define UNUSED_MIN 1024 /* pages that are kept for what comes, of 4 KiB */
 #define UNUSED_PART 4   /* and of the file */
 
+/* https://www.sqlite.org/fileformat2.html#b_tree_pages */
+#define PAGE 4096
+#define REST_MAX (PAGE - 4)                     /* bytes of a row in a page of its own */
+#define LOCAL_MIN ((PAGE - 12) * 32 / 255 - 23) /* and in a page of the table, of a long row */
+#define HEAD_MIN 24                             /* no row has fewer before its filler */
+
 /* room can be given back only in a file that was made for it (auto_vacuum 2: when told to) */
 static const struct sql can_shrink = SQL("PRAGMA auto_vacuum");
 static const struct sql let_shrink = SQL("PRAGMA auto_vacuum=INCREMENTAL; VACUUM");
 static const struct sql make =
     SQL("CREATE TABLE IF NOT EXISTS small (number INTEGER PRIMARY KEY, workspace_id INTEGER NOT"
-        " NULL, id BLOB NOT NULL, size INTEGER NOT NULL, written_at INTEGER NOT NULL, bytes BLOB"
-        " NOT NULL);"
+        " NULL, id BLOB NOT NULL, size INTEGER NOT NULL, written_at INTEGER NOT NULL, filler"
+        " BLOB NOT NULL, bytes BLOB NOT NULL);"
         "CREATE UNIQUE INDEX IF NOT EXISTS small_key ON small (workspace_id, id)");
-static const struct sql insert = SQL(
-    "INSERT INTO small (workspace_id, id, size, written_at, bytes) VALUES ($1, $2, $3, $4, $5)");
+static const struct sql insert =
+    SQL("INSERT INTO small (workspace_id, id, size, written_at, filler, bytes)"
+        " VALUES ($1, $2, $3, $4, zeroblob($5), $6)");
 static const struct sql erase = SQL("DELETE FROM small WHERE workspace_id = $1 AND id = $2");
 static const struct sql get = SQL("SELECT bytes FROM small WHERE workspace_id = $1 AND id = $2");
 static const struct sql look = SQL("SELECT size FROM small WHERE workspace_id = $1 AND id = $2");
@@ -213,6 +220,23 @@ pack_each(struct pack *p, blob_visit_fn *visit, void *arg, struct err *err)
 
 /* --- writing --- */
 
+/*
+ * How many zeros stand before the bytes of a row, so that none of these are in a page of the table.
+ *
+ * When rows go to a neighbour page, SQLite leaves copies of them between the rows that stay, and
+ * secure_delete knows nothing of those. Pages that hold the rest of one row are never shared, and
+ * are overwritten when they are freed. Of a row too long for a page of the table LOCAL_MIN bytes
+ * stand there, and so many more that the pages for its rest are full: so the rest, of whole pages,
+ * has to begin at or before the bytes.
+ */
+static int64_t
+filler_of(int64_t len)
+{
+    int64_t rest = (len + REST_MAX - 1) / REST_MAX * REST_MAX;
+
+    return LOCAL_MIN - HEAD_MIN + rest - len;
+}
+
 /* One item. What is not its own mistake undoes the others, too. */
 static enum rc
 apply(struct db_conn *conn, struct item *it, struct err *err)
@@ -223,7 +247,8 @@ apply(struct db_conn *conn, struct item *it, struct err *err)
         return db_exec(conn, &erase, DB_ARGS(db_int(key->workspace), db_id(&key->id)), NULL, err);
     it->rc = db_exec(conn, &insert,
                      DB_ARGS(db_int(key->workspace), db_id(&key->id), db_int((int64_t)it->len),
-                             db_int(clock_wall_ms()), db_blob(it->bytes, it->len)),
+                             db_int(clock_wall_ms()), db_int(filler_of((int64_t)it->len)),
+                             db_blob(it->bytes, it->len)),
                      NULL, &it->err);
     if (!it->rc || it->rc == RC_CONFLICT)
         return RC_OK;
