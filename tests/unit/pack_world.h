@@ -162,18 +162,16 @@ get(struct pack *p, const struct blob_key *key, size_t len)
 static inline bool
 fd_holds(int fd, const struct blob_key *key)
 {
-    uint8_t *bytes = malloc((size_t)MIB(1) + MARK_LEN), mark[MARK_LEN];
+    uint8_t bytes[KIB(64)], mark[MARK_LEN];
     bool found = false;
     off_t at = 0;
     ssize_t n;
 
-    BUG_ON(!bytes);
     fill(key, mark, sizeof(mark));
-    while (!found && (n = pread(fd, bytes, (size_t)MIB(1) + MARK_LEN, at)) > 0) {
+    while (!found && (n = pread(fd, bytes, sizeof(bytes), at)) > 0) {
         found = memmem(bytes, (size_t)n, mark, sizeof(mark)) != NULL;
-        at += n > MARK_LEN ? n - MARK_LEN + 1 : n;
+        at += n >= MARK_LEN ? n - MARK_LEN + 1 : n;
     }
-    free(bytes);
     return found;
 }
 
