@@ -299,7 +299,14 @@ shrink(struct pack *p, struct err *err)
         rc = read_number(p->writer, &freelist_count, &unused, err);
     if (rc || unused < UNUSED_MIN || unused < pages / UNUSED_PART)
         return rc;
-    return db_script(p->writer, &give_back, err);
+    rc = db_begin_write(p->writer, err);
+    if (rc)
+        return rc;
+    rc = db_script(p->writer, &give_back, err);
+    if (!rc)
+        return db_commit(p->writer, err);
+    db_rollback(p->writer);
+    return rc;
 }
 
 /* Until nothing that was erased is left there. */
@@ -328,8 +335,11 @@ run(struct pack *p, struct item *const *items, size_t n)
         rc = err_set(&err, RC_UNAVAILABLE, "small blobs could not be synced before");
     else
         rc = commit(p, items, n, &err);
-    if (!rc && erases)
+    if (!rc && erases) {
         rc = shrink(p, &err);
+        if (rc == RC_STORAGE_FULL) /* it takes room at first; what was erased is so without */
+            rc = RC_OK;
+    }
     if (!rc && erases)
         rc = empty_log(p, &err);
     rc = told(rc, &err);
