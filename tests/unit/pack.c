@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* blob/fs/pack: small blobs as rows of one file, and that what was erased is nowhere in it. */
+#include <sqlite3.h>
+
 #include "pack_world.h"
 
 static void
@@ -309,6 +311,41 @@ who_reads_makes_no_file(void **state)
     assert_null(p);
 }
 
+/* Who made the file may have been cut off before there was anything in it. */
+static void
+a_file_that_was_hardly_begun_is_none(void **state)
+{
+    static const char *const begun[] = {"", "PRAGMA journal_mode=WAL", /* as its maker goes on */
+                                        "PRAGMA auto_vacuum=INCREMENTAL; VACUUM",
+                                        "CREATE TABLE small (number INTEGER PRIMARY KEY,"
+                                        " workspace_id INTEGER NOT NULL, id BLOB NOT NULL, size"
+                                        " INTEGER NOT NULL, written_at INTEGER NOT NULL, filler"
+                                        " BLOB NOT NULL, bytes BLOB NOT NULL)"};
+    struct world *w = *state;
+    struct blob_key key = new_key();
+    struct err err;
+    int64_t size;
+
+    close_store(w);
+    assert_int_equal(unlink(w->path), 0);
+    for (size_t i = 0; i < ARRAY_LEN(begun); i++) {
+        sqlite3 *db = NULL;
+        int fd = open(w->path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+        fd_close(&fd);
+        assert_int_equal(sqlite3_open(w->path, &db), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(db, begun[i], NULL, NULL, NULL), SQLITE_OK);
+        assert_int_equal(sqlite3_close(db), SQLITE_OK);
+        assert_int_equal(blob_store_open_fs(w->dir, &w->store, &err), RC_OK);
+        assert_int_equal(blob_stat(w->store, &key, &size, &err), RC_NOT_FOUND);
+        assert_int_equal(blob_delete(w->store, &key, &err), RC_OK);
+        blob_store_free(&w->store);
+    }
+    open_store(w);
+    assert_int_equal(put(w, &key, 100), RC_OK);
+    assert_int_equal(get(w->pack, &key, 100), RC_OK);
+}
+
 static void
 another_store_sees_it(void **state)
 {
@@ -343,6 +380,7 @@ main(void)
         PACK_CASE(many_erase_the_same),
         PACK_CASE(a_walk_sees_all),
         PACK_CASE(who_reads_makes_no_file),
+        PACK_CASE(a_file_that_was_hardly_begun_is_none),
         PACK_CASE(another_store_sees_it),
     };
 

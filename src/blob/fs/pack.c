@@ -32,6 +32,7 @@ static const struct sql make =
         " NULL, id BLOB NOT NULL, size INTEGER NOT NULL, written_at INTEGER NOT NULL, filler"
         " BLOB NOT NULL, bytes BLOB NOT NULL);"
         "CREATE UNIQUE INDEX IF NOT EXISTS small_key ON small (workspace_id, id)");
+static const struct sql made = SQL("SELECT 1 FROM sqlite_schema WHERE name = 'small_key'");
 static const struct sql insert =
     SQL("INSERT INTO small (workspace_id, id, size, written_at, filler, bytes)"
         " VALUES ($1, $2, $3, $4, zeroblob($5), $6)");
@@ -474,6 +475,19 @@ begin(struct pack *p, const char *path, struct err *err)
     return rc;
 }
 
+/* NOT_FOUND: whoever began to make the file was cut off, so there is nothing in it. */
+static enum rc
+check_made(struct pack *p, struct err *err)
+{
+    SCOPED_READER r = {0};
+    SCOPED(db_cursor) c = NULL;
+    enum rc rc = reader_take(p, &r, err);
+
+    if (!rc)
+        rc = db_query_one(r.conn, &made, DB_NO_ARGS, &c, err);
+    return told(rc, err);
+}
+
 enum rc
 pack_open(const char *path, bool create, atomic_bool *broken, struct pack **ret, struct err *err)
 {
@@ -492,8 +506,8 @@ pack_open(const char *path, bool create, atomic_bool *broken, struct pack **ret,
     p->end = &p->first;
     p->log_tells = true; /* whoever wrote last may have been cut off */
     rc = db_open_sqlite(path, &p->db, err);
-    if (!rc && create)
-        rc = begin(p, path, err);
+    if (!rc)
+        rc = create ? begin(p, path, err) : check_made(p, err);
     if (rc)
         return rc;
     *ret = p;
