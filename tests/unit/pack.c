@@ -85,6 +85,41 @@ an_open_reader_keeps_the_bytes(void **state)
     assert_int_equal(n, 10);
 }
 
+/* Bytes at the beginning or the end of a row, of lengths about those that fill whole pages. */
+static void
+no_page_of_the_table_has_bytes(void **state)
+{
+    static const size_t from[] = {16, 440, 3560, 4050, 8140, 65480};
+    struct world *w = *state;
+    uint8_t bytes[SMALL_MAX + 1], page[4096];
+    size_t n_leaves = 0;
+    struct err err;
+    int fd;
+
+    memset(bytes, 0xa5, sizeof(bytes));
+    for (size_t i = 0; i < ARRAY_LEN(from); i++) {
+        for (size_t len = from[i]; len < from[i] + 56; len++) {
+            struct blob_key key = new_key();
+
+            memset(key.id.b, 0x11, 8); /* nothing else has many 0xa5 */
+            assert_int_equal(pack_put(w->pack, &key, bytes, len, &err), RC_OK);
+        }
+    }
+    close_store(w); /* empties the log */
+    fd = open(w->path, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    for (off_t at = sizeof(page); pread(fd, page, sizeof(page), at) == sizeof(page);
+         at += (off_t)sizeof(page)) {
+        if (page[0] != 0x0d) /* a leaf of a table: https://www.sqlite.org/fileformat2.html */
+            continue;
+        n_leaves++;
+        assert_null(memmem(page, sizeof(page), "\xa5\xa5", 2));
+    }
+    fd_close(&fd);
+    assert_true(n_leaves > 40);
+    open_store(w);
+}
+
 static uint32_t
 dice(uint32_t *seed, uint32_t sides)
 {
@@ -375,6 +410,7 @@ main(void)
         PACK_CASE(all_sizes_come_back),
         PACK_CASE(a_key_is_written_once),
         PACK_CASE(an_open_reader_keeps_the_bytes),
+        PACK_CASE(no_page_of_the_table_has_bytes),
         PACK_CASE(what_was_erased_stays_nowhere),
         PACK_CASE(many_put_read_and_erase),
         PACK_CASE(many_erase_the_same),
