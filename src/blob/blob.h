@@ -177,7 +177,8 @@ MUST_CHECK enum rc blob_stat(struct blob_store *store, const struct blob_key *ke
 
 /*
  * Removes a blob for good; an absent key succeeds. Readers already open keep the bytes until they
- * are freed. Errors: UNAVAILABLE, IO, COMMIT_UNKNOWN (I5; it may be back after a crash).
+ * are freed. Errors: STORAGE_FULL (what is small takes room to be erased), UNAVAILABLE, IO,
+ * COMMIT_UNKNOWN (I5; it may be back after a crash).
  */
 MUST_CHECK enum rc blob_delete(struct blob_store *store, const struct blob_key *key,
                                struct err *err);

@@ -14,7 +14,7 @@
 #define BATCH_MAX 64    /* works of one commit: some MiB at most */
 #define READERS_MAX 16  /* connections that are kept */
 #define EACH_MAX 256    /* rows of a walk that are read at once */
-#define EMPTY_TRIES 50  /* of 100 ms, until whoever reads the log has ended */
+#define EMPTY_TRIES 10  /* of 100 ms, until whoever reads the log has ended; all wait meanwhile */
 #define UNUSED_MIN 1024 /* pages that are kept for what comes, of 4 KiB */
 #define UNUSED_PART 4   /* and of the file */
 
@@ -98,7 +98,9 @@ reader_take(struct pack *p, struct reader *ret, struct err *err)
     pthread_mutex_lock(&p->lock);
     ret->conn = p->n_readers > 0 ? p->readers[--p->n_readers] : NULL;
     pthread_mutex_unlock(&p->lock);
-    return ret->conn ? RC_OK : connect_to(p, DB_READER, &ret->conn, err);
+    if (!ret->conn && connect_to(p, DB_READER, &ret->conn, err))
+        return err->code = RC_UNAVAILABLE; /* no descriptor or memory: later there may be */
+    return RC_OK;
 }
 
 static void
@@ -352,7 +354,7 @@ run(struct pack *p, struct item *const *items, size_t n)
     }
 }
 
-/* Those in front that are of one kind: who writes does not wait for a log to be emptied. */
+/* Those in front that are of one kind: for erasing, a log has to be emptied. */
 static size_t
 take(struct pack *p, struct item *ret[BATCH_MAX])
 {
@@ -426,6 +428,7 @@ pack_put(struct pack *p, const struct blob_key *key, const void *bytes, size_t l
 {
     struct item it = {.key = key, .bytes = bytes, .len = len};
 
+    BUG_ON(!bytes); /* it would erase */
     return submit(p, &it, err);
 }
 

@@ -11,7 +11,8 @@
  *  I3  One connection writes and checkpoints, for one thread at a time; readers never checkpoint.
  *  I4  After COMMIT_UNKNOWN nothing is written any more: `broken` is set (fs.c, I3).
  *
- * Threads: any, all at once; they wait for the disk. Other processes may read meanwhile.
+ * Threads: any, all at once; they wait for the disk. Other processes may read meanwhile. Nothing in
+ * this process may open the file but SQLite: to close it would drop the locks of all connections.
  */
 #ifndef BLOB_FS_PACK_H
 #define BLOB_FS_PACK_H

@@ -75,7 +75,7 @@ replay_records(struct fs_store *st, int fd, const uint8_t number[RECORD_NUMBER_L
     enum rc rc = RC_OK;
     struct record r;
 
-    /* what is torn was promised to nobody, nor what is behind it (journal.h, I5) */
+    /* one thread wrote them in order: behind what is torn, nothing was promised to anybody */
     while (!rc && read_at(fd, sector, sizeof(sector), at) && record_read(number, sector, &r)) {
         if (!r.erased) {
             if (!read_at(fd, bytes, (size_t)r.size, at + RECORD_SECTOR))
