@@ -14,7 +14,7 @@ from bed import rows
 
 ALL = ("read:documents", "write:documents", "admin:documents", "extractions:write")
 SAMPLE = 20_000
-SMALL = 4096            # bytes of a small blob
+SMALL, FILLER = 4096, 4553      # bytes of a small blob; what stands before them (pack.c)
 
 
 def size(options):
@@ -61,9 +61,9 @@ class Grown:
         now_ms, number = int(time.time() * 1000), self.library.workspace
         with contextlib.closing(sqlite3.connect(small)) as database, database:
             database.executemany(
-                "INSERT INTO small (workspace_id, id, size, written_at, bytes)"
-                " VALUES (?, ?, ?, ?, ?)",
-                ((number, row[1], SMALL, now_ms, os.urandom(SMALL))
+                "INSERT INTO small (workspace_id, id, size, written_at, filler, bytes)"
+                " VALUES (?, ?, ?, ?, zeroblob(?), ?)",
+                ((number, row[1], SMALL, now_ms, FILLER, os.urandom(SMALL))
                  for _, row in self.library.purges(first, last, due_ms)))
 
     def due(self, due_ms):
