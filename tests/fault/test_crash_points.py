@@ -15,6 +15,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,8 @@ import requests
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "api"))
 
-import harness  # noqa: E402  (found by the line above)
+import blob_files  # noqa: E402  (found by the line above)
+import harness  # noqa: E402
 from harness import data, wait_for  # noqa: E402
 
 pytestmark = pytest.mark.timeout(300)  # the first test builds
@@ -33,6 +35,7 @@ ROUNDS = int(os.environ.get("DOSSIER_CRASH_ROUNDS", "1"))
 POINT = re.compile(r'CRASH_POINT\("([a-z.-]+)"\)')
 IDEMPOTENT = {"Idempotency-Key": "crash-1"}
 BYTES = b"MARK-of-the-document"
+LARGE_BYTES = b"MARK-of-a-large-one "
 RECORD = {"name": "n", "mime_type": "text/plain", "storage_path": "new"}
 
 # point -> what provokes it; ":n" where an earlier passage would be less telling
@@ -42,13 +45,11 @@ PROVOKED_BY = {
     "engine.after-work": "together",
     "blob.after-open": "upload:2", "blob.after-write": "large:2", "blob.before-sync": "large:2",
     "blob.after-sync": "large:2", "blob.after-link": "large:2", "blob.after-dir-sync": "large:3",
-    "journal.after-prepare": "upload:2", "journal.before-sync": "upload:2",
-    "journal.after-sync": "upload:2", "journal.after-link": "upload:3",
-    "journal.before-files": "empty", "journal.after-files": "empty",
-    "journal.after-truncate": "empty", "journal.in-replay": "replay:2",
-    "journal.after-replay": "replay",
+    "pack.before-commit": "upload:2", "pack.after-commit": "upload:2", "pack.after-emptied": "hard",
+    "journal.in-replay": "replay:2", "journal.after-replay": "replay",
     "exchange.after-settle": "upload", "exchange.before-submit": "upload",
-    "blob.before-unlink": "hard", "blob.after-unlink": "hard", "exchange.before-outside": "hard",
+    "blob.before-unlink": "large_hard", "blob.after-unlink": "large_hard",
+    "exchange.before-outside": "hard",
     "exchange.after-outside": "hard", "exchange.in-after": "hard", "exchange.after-after": "hard",
     "key.before-insert": "key", "key.after-insert": "key",
     "purge.after-select": "purge", "purge.after-delete": "purge", "purge.before-forget": "purge",
@@ -66,6 +67,9 @@ PROVOKED_BY = {
     "import.before-commit": "import:9", "import.after-rows": "import",
     "import.before-finish": "import", "import.after-finish": "import",
 }
+# passages that others lead to as well
+ALSO = [("pack.before-commit", "hard"), ("pack.after-commit", "hard"), ("pack.after-commit", "purge"),
+        ("pack.after-emptied", "sweep")]
 
 
 def points_in_sources():
@@ -99,15 +103,10 @@ class Prepared:
         api.delete(f"/v1/documents/{self.deleted}", expect=204)
         assert server.stop() == 0
         self.data_dir = server.data_dir
-        self.plant_orphan()
-
-    def plant_orphan(self):
-        """The bytes of the document under another id, older than any process."""
-        blob = next(p for p in (self.data_dir / "blobs" / "objects").rglob("*")
-                    if p.is_file() and p.read_bytes() == BYTES)
-        name = blob.name
-        other = name[:-32] + "0" * 28 + name[-4:]
-        shutil.copyfile(blob, blob.with_name(other))
+        name = next(iter(blob_files.small(self.data_dir)))
+        self.orphan = name[:-32] + "0" * 28 + name[-4:]
+        blob_files.put(self.data_dir, self.orphan, b"a row that no document names")
+        blob_files.put_file(self.data_dir, self.orphan[:-1] + "0", b"and a file" * 10000)
 
 
 @pytest.fixture(scope="module")
@@ -131,8 +130,10 @@ class Stage:
         self.prepared, self.crash_binary = prepared, crash_binary
         self.server = harness.Server("--purge-after", "55m")
         shutil.copytree(prepared.data_dir, self.server.data_dir)
+        # what no document names is a finding once it is older than a minute
         for blob in (self.server.data_dir / "blobs").rglob("*"):
-            blob.touch()    # what no row names is a finding once it is older than a minute
+            blob.touch()
+        blob_files.age(self.server.data_dir, time.time())
         self.key = prepared.key
 
     def url(self, path):
@@ -194,7 +195,7 @@ class Stage:
 FILES = [("files", (f"{i}.txt", f"file {i}".encode())) for i in range(3)]
 
 
-LARGE = [("files", (name, content * 20_000)) for _, (name, content) in FILES]   # by no journal
+LARGE = [("files", (name, content * 20_000)) for _, (name, content) in FILES]
 
 
 def run_upload(stage, point, files=FILES):
@@ -215,48 +216,26 @@ def run_large(stage, point):
     run_upload(stage, point, LARGE)
 
 
-def upload_and_spoil(stage):
-    """After it no file has the bytes of a small upload, as when power is lost early."""
-    def spoil():
-        for file in (stage.server.data_dir / "blobs" / "objects").rglob("*-*"):
-            if file.read_bytes().startswith(b"file "):
-                file.write_bytes(b"")
-
+def run_replay(stage, point):
+    """A program of before was killed, or lost power: its journal has what its files lack."""
+    stage.server.start()
     ids = stage.api().post("/api/v1/upload", files=FILES, expect=200).json()
-    return ids, spoil
-
-
-def all_there(stage, ids):
+    assert stage.server.stop() == 0
+    held = {name: content for name, content in blob_files.to_files(stage.server.data_dir).items()
+            if content.startswith(b"file ")}
+    lost, torn, kept = (blob_files.path_of(stage.server.data_dir, name) for name in sorted(held))
+    lost.unlink()
+    torn.write_bytes(b"")
+    assert kept.exists()
+    erased = stage.prepared.orphan[:-4] + "aaaa"
+    journal = blob_files.write_journal(stage.server.data_dir, {erased: None, **held})
+    stage.run_to_death(point, "serve", "--listen", "127.0.0.1:0")
+    stage.server.start()
     stage.sound()
+    assert not journal.exists() and erased not in blob_files.files(stage.server.data_dir)
     for name, (_, (_, content)) in zip(ids, FILES):
         url = data(stage.server.api(stage.key).get(f"/v1/documents/{name}"))["download_url"]
         assert requests.get(url, timeout=10).content == content
-
-
-def run_empty(stage, point):
-    """It is emptied when the server stops."""
-    found = []
-
-    def provoke():
-        found.append(upload_and_spoil(stage))
-        stage.server.process.terminate()
-
-    stage.die(point, provoke)
-    ids, spoil = found[0]
-    if point != "journal.after-truncate":
-        spoil()
-    stage.server.start()
-    all_there(stage, ids)
-
-
-def run_replay(stage, point):
-    stage.server.start()
-    ids, spoil = upload_and_spoil(stage)
-    stage.server.kill()
-    spoil()
-    stage.run_to_death(point, "serve", "--listen", "127.0.0.1:0")
-    stage.server.start()
-    all_there(stage, ids)
 
 
 def run_together(stage, point):
@@ -284,21 +263,26 @@ def run_together(stage, point):
     assert stage.lines("create") == 2 + 8
 
 
-def run_hard(stage, point):
-    path = f"/v1/documents/{stage.prepared.document}"
-    for blob in (stage.server.data_dir / "blobs").rglob("*"):
-        if blob.is_file() and "-" + "0" * 28 in blob.name:
-            blob.unlink()  # the orphan has the same bytes
+def run_hard(stage, point, document=None):
+    path = f"/v1/documents/{document or stage.prepared.document}"
     stage.die(point, lambda: stage.send("DELETE", path + "?hard=true"))
     stage.server.start()
     stage.sound()
     for _ in range(2):
         stage.api().delete(path + "?hard=true", expect=204)
-    assert not stage.server.holds(BYTES), "the bytes are there"
+    assert document or not stage.server.holds(BYTES), "the bytes are there"
+    assert not stage.server.holds(LARGE_BYTES), "the bytes are there"
     stage.server.api(stage.key).get(path, expect=404)
     assert stage.lines("delete") == 2
     wait_for(lambda: stage.lines("purge") >= 1)
     assert stage.lines("purge") == 1
+
+
+def run_large_hard(stage, point):
+    stage.server.start()
+    document = stage.server.api(stage.key).new_bytes(LARGE_BYTES * 5000)["id"]
+    assert stage.server.holds(LARGE_BYTES) and stage.server.stop() == 0
+    run_hard(stage, point, document)
 
 
 def run_key(stage, point):
@@ -336,8 +320,7 @@ def run_sweep(stage, point):
     stage.server.start()
     stage.sound()
     orphan = "-" + "0" * 28
-    wait_for(lambda: not any(orphan in p.name
-                             for p in (stage.server.data_dir / "blobs").rglob("*")))
+    wait_for(lambda: not any(orphan in name for name in blob_files.all_of(stage.server.data_dir)))
     stage.sound()
     url = data(stage.server.api(stage.key).get(
         f"/v1/documents/{stage.prepared.document}"))["download_url"]
@@ -423,7 +406,7 @@ def test_every_point_has_its_case():
     assert len(points) >= 25
 
 
-@pytest.mark.parametrize("point", sorted(PROVOKED_BY) * ROUNDS)
-def test_crash_at(stage, point):
-    kind, _, passage = PROVOKED_BY[point].partition(":")
+@pytest.mark.parametrize("point, by", (sorted(PROVOKED_BY.items()) + ALSO) * ROUNDS)
+def test_crash_at(stage, point, by):
+    kind, _, passage = by.partition(":")
     RUN[kind](stage, f"{point}:{passage}" if passage else point)

@@ -4,8 +4,8 @@
 What a failed commit left on disk is unknown until recovery, so its bytes must not be thrown away:
 the row may come back.
 """
+import contextlib
 import errno
-import time
 
 import pytest
 import requests
@@ -51,7 +51,7 @@ def status_of(name, server, key):
 
 
 @pytest.mark.parametrize("name, path", [("create", "dossier.db-wal"), ("upload", "dossier.db-wal"),
-                                        ("upload", "/journal-"),
+                                        ("upload", "small.db-wal"),
                                         ("large upload", "/objects/")])
 def test_failed_sync(subject, name, path):
     saboteur, server = subject
@@ -66,28 +66,28 @@ def test_failed_sync(subject, name, path):
     assert found["counts"]["missing"] == 0 and found["ok"], found
 
 
-@pytest.mark.parametrize("call, path", [("syncfs", "/blobs"), ("ftruncate", "/journal-")])
-def test_failed_emptying(subject, call, path):
-    """
-    The journal of small bytes keeps them; whoever comes next is told, since nobody waits for this.
-    """
+@pytest.mark.parametrize("call, path", [("fdatasync", "/small.db-wal"), ("fdatasync", "/small.db$"),
+                                        ("pwrite", "/small.db$"), ("ftruncate", "/small.db-wal")])
+def test_failed_erasure(subject, call, path):
+    """A row that is gone is not enough: its bytes have to be out of the file and out of its log."""
     saboteur, server = subject
     api = server.workspace().api()
-    content = b"kept in the journal"
-    document = api.new_bytes(content)
+    kept, gone = b"MARK-stays", b"MARK-to-be-erased"
+    document, doomed = api.new_bytes(kept), api.new_bytes(gone)
+    path_of_it, once = f"/v1/documents/{doomed['id']}?hard=true", {"Idempotency-Key": "once"}
     saboteur.arm(call, error=errno.EIO, path=path)
-    until = time.monotonic() + 20       # it is emptied when it is five seconds old
-    while saboteur.result().spoilt == 0 and time.monotonic() < until:
-        time.sleep(0.1)
+    with contextlib.suppress(requests.RequestException):
+        assert api.delete(path_of_it, headers=once).status_code in (500, 503)
+    assert saboteur.result().spoilt >= 1
     assert status_of("upload", server, api.key) in (None, 500, 503)
     assert server.process.wait(STOP_SECONDS) == FAIL_STOP
     assert saboteur.disarm().spoilt == 1, "never again after it failed"
     server.kill()
-    for file in (server.data_dir / "blobs" / "objects").rglob("*-*"):
-        file.write_bytes(b"")
     server.start()
     assert requests.get(data(server.api(api.key).get(f"/v1/documents/{document['id']}"))[
-        "download_url"], timeout=10).content == content
+        "download_url"], timeout=10).content == kept
+    server.api(api.key).delete(path_of_it, headers=once, expect=204)
+    assert server.holds(kept) and not server.holds(gone)
     assert server.run("check")["ok"]
 
 

@@ -22,6 +22,7 @@ import requests
 from faults import (FAIL_STOP, READS, WRITES, Subject,  # noqa: F401  (the last is a test)
                     test_every_route_that_changes_something_is_tried)
 from saboteur import FILES, SPACE, TRANSFERS, Saboteur, harness
+import blob_files
 from harness import data, wait_for
 
 pytestmark = pytest.mark.timeout(300)
@@ -116,14 +117,17 @@ def test_reads(subject, op):
 
 # ---- bytes that cannot be read ----
 
-@pytest.mark.parametrize("calls", [("open",), ("stat",), ("sendfile", "pread", "read")])
-def test_unreadable_bytes(subject, calls):
+@pytest.mark.parametrize("size, path, calls", [
+    (300000, "/objects/", ("open",)), (300000, "/objects/", ("stat",)),
+    (300000, "/objects/", ("sendfile", "pread", "read")),
+    (3000, "/small.db", ("pread", "read"))])
+def test_unreadable_bytes(subject, size, path, calls):
     """A 500, or an end before the last byte; others are served, and so is this one afterwards."""
-    content = os.urandom(300000)
+    content = os.urandom(size)
     side, saboteur = subject.side, subject.saboteur
     document = side.api.new_bytes(content)
     url = data(side.api.get(f"/v1/documents/{document['id']}"))["download_url"]
-    saboteur.arm(*calls, error=errno.EIO, path="/objects/")
+    saboteur.arm(*calls, error=errno.EIO, path=path)
     try:
         for _ in range(3):
             assert received(url) != content
@@ -256,7 +260,7 @@ def test_purge_goes_on_once_it_can(tmp_path):
     """Bytes that cannot be removed stay due, the server serves on, and then they go."""
     subject = Subject(tmp_path, "--purge-after", "0s")
     try:
-        mark = b"MARK-cannot-be-removed"
+        mark = b"MARK-cannot-be-removed" * 4000
         document = subject.side.api.new_bytes(mark)
         subject.saboteur.arm("unlink", error=errno.EIO, path="/objects/")
         subject.side.api.delete(f"/v1/documents/{document['id']}", expect=204)
@@ -281,7 +285,6 @@ def test_every_call_of_a_sweep(tmp_path, kind):
         subject.side.api.new_bytes(b"has a row")
         for nth in range(1, 40, 2 * STEP):
             orphan = plant_orphan(subject.server)
-            subject.server.kill()
             subject.server.start()
             arming(subject, kind, nth)()
             time.sleep(3)
@@ -296,7 +299,10 @@ def test_every_call_of_a_sweep(tmp_path, kind):
 
 
 def plant_orphan(server):
-    blob = next(p for p in (server.data_dir / "blobs" / "objects").rglob("*") if p.is_file())
-    orphan = blob.with_name(blob.name[:-32] + "0" * 28 + blob.name[-4:])
-    shutil.copyfile(blob, orphan)
-    return orphan
+    """A file, and a row beside it."""
+    workspace = next(iter(blob_files.all_of(server.data_dir)))[:-32]
+    name = workspace + "0" * 28 + "abcd"
+    server.kill()
+    if name not in blob_files.small(server.data_dir):
+        blob_files.put(server.data_dir, name, b"no row names this")
+    return blob_files.put_file(server.data_dir, name[:-1] + "e", b"nor this")
