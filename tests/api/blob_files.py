@@ -25,7 +25,8 @@ def database(data_dir):
 @contextlib.contextmanager
 def rows(data_dir):
     """The rows: small (workspace_id, id, size, written_at, bytes). Committed at the end."""
-    with contextlib.closing(sqlite3.connect(database(data_dir), timeout=20)) as db, db:
+    name = f"file:{database(data_dir)}?mode=rw"
+    with contextlib.closing(sqlite3.connect(name, uri=True, timeout=20)) as db, db:
         yield db
 
 
@@ -50,6 +51,14 @@ def small(data_dir):
     with rows(data_dir) as db:
         return {name_of(workspace, blob): bytes(content) for workspace, blob, content in
                 db.execute("SELECT workspace_id, id, bytes FROM small")}
+
+
+def one(data_dir, name):
+    """The bytes of a row; None without one."""
+    with rows(data_dir) as db:
+        found = db.execute("SELECT bytes FROM small WHERE workspace_id = ? AND id = ?",
+                           key_of(name)).fetchone()
+    return found and bytes(found[0])
 
 
 def files(data_dir):
@@ -97,6 +106,8 @@ def lose(data_dir, name):
 
 def age(data_dir, seconds=0):
     """All rows were written at this time; long ago, by default."""
+    if not database(data_dir).exists():
+        return
     with rows(data_dir) as db:
         db.execute("UPDATE small SET written_at = ?", (int(seconds * 1000),))
 

@@ -17,10 +17,12 @@ import secrets
 import sqlite3
 import sys
 import threading
+import time
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import blob_files  # noqa: E402
 from bed import s3  # noqa: E402
 
 DATABASE = os.environ.get("DOSSIER_TEST_DATABASE")
@@ -31,9 +33,6 @@ EMBEDDED = not DATABASE and not S3
 
 _places = {}
 _lock = threading.Lock()
-
-
-NO_BLOBS = ("store-id", "journal-0", "journal-1")   # files of the store
 
 
 class Place:
@@ -65,25 +64,39 @@ class Place:
         return self.store.keys(self.bucket, self.prefix + "/")
 
     def blobs(self):
-        """The names of all blobs, half-written ones included."""
+        """The names of all blobs, half-written ones included: keys, paths, or names of rows."""
         if S3:
             found = self._objects() + self.store.uploads(self.bucket, self.prefix + "/")
             return [one for one in found if one != self.prefix + "/dossier-store"]
-        return sorted(path for path in (self.data_dir / "blobs").rglob("*")
-                      if path.is_file() and path.name not in NO_BLOBS)
+        found = [path for path in (self.data_dir / "blobs").rglob("*")
+                 if path.is_file() and path.name not in blob_files.OURS]
+        return sorted(found) + sorted(blob_files.small(self.data_dir))
 
     def cut_blob(self, name, length):
         """Only so many bytes are left of a blob."""
         if S3:
             self.store.put(self.bucket, name, self.store.get(self.bucket, name)[:length])
-        else:
+        elif isinstance(name, Path):
             os.truncate(name, length)
+        else:
+            blob_files.set_bytes(self.data_dir, name, blob_files.small(self.data_dir)[name][:length])
 
     def lose_blob(self, name):
         if S3:
             self.store.delete(self.bucket, name)
-        else:
+        elif isinstance(name, Path):
             name.unlink()
+        else:
+            blob_files.lose(self.data_dir, name)
+
+    def age_blobs(self):
+        """All of them were written two hours ago; what is in a bucket cannot be made older."""
+        if S3:
+            return
+        then = time.time() - 7200
+        for path in filter(lambda name: isinstance(name, Path), self.blobs()):
+            os.utime(path, (then, then))
+        blob_files.age(self.data_dir, then)
 
     # ---- rows ----
 

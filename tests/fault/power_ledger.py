@@ -19,6 +19,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "api"))
+import blob_files  # noqa: E402  (found by the line above)
 from ledger import FORM, MARK, made_up, mark, multipart  # noqa: E402
 
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -311,10 +312,10 @@ def read_library(data_dir, database, public_id):
 def check_bytes(data_dir, number, blob, size, sha256):
     if blob is None:
         return
-    name = blob.hex()
-    path = data_dir / "blobs" / "objects" / name[-4:-2] / name[-2:] / f"{number:016x}-{name}"
-    content = path.read_bytes()
-    assert len(content) == size and hashlib.sha256(content).digest() == sha256, path
+    name = blob_files.name_of(number, blob)
+    path = blob_files.path_of(data_dir, name)
+    content = path.read_bytes() if path.exists() else blob_files.one(data_dir, name)
+    assert len(content) == size and hashlib.sha256(content).digest() == sha256, name
 
 
 def open_database(data_dir):

@@ -347,12 +347,12 @@ def test_power_loss(life):
 
 
 SYNCED = {
-    "log of the database": lambda path: path.endswith("-wal"),
+    "log of the database": lambda path: path == "/data/dossier.db-wal",
     "database": lambda path: path.endswith("/dossier.db"),
     "bytes": lambda path: path == "" or path.startswith("/data/blobs/tmp/"),
     "directory of bytes": lambda path: re.fullmatch("/data/blobs/objects/../..", path),
-    "journals of small bytes": lambda path: path.startswith("/data/blobs/journal-"),
-    "all, before a journal is emptied": lambda path: path == power.ALL,
+    "log of small bytes": lambda path: path == "/data/blobs/small.db-wal",
+    "small bytes": lambda path: path == "/data/blobs/small.db",
     "directory of such directories": lambda path: re.fullmatch("/data/blobs/objects/..", path),
     "directory of all of them": lambda path: path == "/data/blobs/objects",
     "directory of the store": lambda path: path == "/data/blobs",
