@@ -66,7 +66,8 @@ def test_failed_sync(subject, name, path):
     assert found["counts"]["missing"] == 0 and found["ok"], found
 
 
-@pytest.mark.parametrize("call, path", [("fdatasync", "/small.db-wal"), ("fdatasync", "/small.db$"),
+@pytest.mark.parametrize("call, path", [("fdatasync", "/small.db-wal"), ("fsync", "/small.db-wal"),
+                                        ("fdatasync", "/small.db$"),
                                         ("pwrite", "/small.db$"), ("ftruncate", "/small.db-wal")])
 def test_failed_erasure(subject, call, path):
     """A row that is gone is not enough: its bytes have to be out of the file and out of its log."""

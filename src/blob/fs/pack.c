@@ -65,6 +65,7 @@ struct pack {
     atomic_bool *broken;
     pthread_mutex_t lock; /* guards all below but the writer, which is the leader's */
     struct db_conn *writer;
+    char *log_path;
     struct item *first, **end;
     bool leading;
     size_t erasing; /* items, waiting or under way */
@@ -312,6 +313,20 @@ shrink(struct pack *p, struct err *err)
     return rc;
 }
 
+/* That a log is empty is in memory at first: what stood there could be back after a power loss. */
+static enum rc
+sync_log(struct pack *p, struct err *err)
+{
+    int fd = open(p->log_path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    enum rc rc = RC_OK;
+
+    if (fd < 0 || fsync(fd))
+        rc = err_errno(err, RC_IO, "syncing an emptied log");
+    if (fd >= 0)
+        (void)close(fd);
+    return rc;
+}
+
 /* Until nothing that was erased is left there. */
 static enum rc
 empty_log(struct pack *p, struct err *err)
@@ -320,6 +335,8 @@ empty_log(struct pack *p, struct err *err)
 
     for (int i = 0; i < EMPTY_TRIES && rc == RC_BUSY; i++)
         rc = db_checkpoint(p->writer, err);
+    if (!rc)
+        rc = sync_log(p, err);
     CRASH_POINT("pack.after-emptied");
     if (rc == RC_IO) /* a sync that failed would seem to succeed the next time */
         rc = err->code = RC_COMMIT_UNKNOWN;
@@ -507,6 +524,8 @@ pack_open(const char *path, bool create, atomic_bool *broken, struct pack **ret,
     BUG_ON(pthread_mutex_init(&p->lock, NULL));
     p->broken = broken;
     p->end = &p->first;
+    p->log_path = talloc_asprintf(p, "%s-wal", path);
+    BUG_ON(!p->log_path);
     p->log_tells = true; /* whoever wrote last may have been cut off */
     rc = db_open_sqlite(path, &p->db, err);
     if (!rc)
