@@ -24,7 +24,8 @@ def database(data_dir):
 
 @contextlib.contextmanager
 def rows(data_dir):
-    """The rows: small (workspace_id, id, size, written_at, bytes). Committed at the end."""
+    """The rows: small (workspace_id, id, size, written_at, filler, bytes). Committed at the
+    end."""
     name = f"file:{database(data_dir)}?mode=rw"
     with contextlib.closing(sqlite3.connect(name, uri=True, timeout=20)) as db, db:
         yield db
@@ -77,8 +78,9 @@ def put(data_dir, name, content, written_at=0):
     """A row more."""
     workspace, blob = key_of(name)
     with rows(data_dir) as db:
-        db.execute("INSERT INTO small (workspace_id, id, size, written_at, bytes)"
-                   " VALUES (?, ?, ?, ?, ?)", (workspace, blob, len(content), written_at, content))
+        db.execute("INSERT INTO small (workspace_id, id, size, written_at, filler, bytes)"
+                   " VALUES (?, ?, ?, ?, '', ?)",
+                   (workspace, blob, len(content), written_at, content))
 
 
 def put_file(data_dir, name, content):
