@@ -23,7 +23,7 @@ ID = r"[0-9a-f]{16}-[0-9a-f]{32}"
 OURS = re.compile(
     r"|admin\.sock|ballast|lock|rows-elsewhere|secret\.key|dossier\.db(-wal|-shm|-journal)?"
     r"|snapshot-[^/]*"
-    r"|blobs(/(tmp|store-id|journal-[01]|objects(/[0-9a-f]{2}(/[0-9a-f]{2}(/" + ID + r")?)?)?)?)?")
+    r"|blobs(/(tmp|store-id|small\.db(-wal|-shm|-journal)?|objects(/[0-9a-f]{2}(/[0-9a-f]{2}(/" + ID + r")?)?)?)?)?")
 # How a file without a name gets one (linkat), and what the C library looks at. No payload is alike.
 ALSO_ASKED_FOR = re.compile(r"/proc/self/fd/\d\d+|/proc/sys/vm/overcommit_memory"
                             r"|/sys/devices/system/cpu/online")
@@ -181,10 +181,12 @@ def raw(server, method, target, key=None):
 
 
 def send_as_file_names(workspace, attempts):
+    """Every other one becomes a file."""
     parts = b"".join(
         b'--b\r\nContent-Disposition: form-data; name="files"; filename="' +
-        text.replace("\\", "\\\\").replace('"', "%22").encode() + b'"\r\n\r\nkept\r\n'
-        for text in attempts if not re.search("[\0-\x1f\x7f-\x9f]", text))
+        text.replace("\\", "\\\\").replace('"', "%22").encode() + b'"\r\n\r\n' +
+        b"kept" * (1 if i % 2 else 20000) + b"\r\n"
+        for i, text in enumerate(attempts) if not re.search("[\0-\x1f\x7f-\x9f]", text))
     api = workspace.api()
     ids = api.post("/api/v1/upload", data=parts + b"--b--\r\n", expect=200,
                    headers={"Content-Type": "multipart/form-data; boundary=b"}).json()

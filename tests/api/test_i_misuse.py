@@ -245,6 +245,9 @@ def after_429(server):
     one.done(lambda: one.send(body=record()), 201)
 
 
+LARGE = b"bytes" * 20000     # small ones would be no file
+
+
 @contextmanager
 def no_place_for_bytes(server):
     """Files stand where the directories of the bytes would be made."""
@@ -262,11 +265,11 @@ def after_500(server):
     url = data(one.api.post("/v1/documents/upload-url", json={"storage_path": "p"}), 201)
     target = url["upload_url"][len(server.base_url):]
     with no_place_for_bytes(server):
-        refused(one.send("PUT", target, b"bytes"), 500, "internal_error")
-    one.done(lambda: one.send("PUT", target, b"bytes"), 200)
+        refused(one.send("PUT", target, LARGE), 500, "internal_error")
+    one.done(lambda: one.send("PUT", target, LARGE), 200)
     document = one.api.new_document(storage_path="p")
     url = data(one.api.get(f"/v1/documents/{document['id']}"))["download_url"]
-    assert one.api.get(url, expect=200).content == b"bytes"
+    assert one.api.get(url, expect=200).content == LARGE
 
 
 def crowd_of_writers(server, key, burst):

@@ -669,7 +669,7 @@ def test_upload_without_a_free_file_descriptor(demo):
     free = next(number for number in range(len(used) + 1) if number not in used)
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (free, before[1]))
     try:
-        answer = upload(demo.api)
+        answer = upload(demo.api, PDF * 5000)
     finally:
         resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
     assert (answer.status_code, answer.json()) == (503, TRY_AGAIN)

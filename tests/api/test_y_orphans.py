@@ -115,10 +115,10 @@ def verify(uploads):
     assert report["ok"] is True and not any(report["counts"].values()), report
     assert report["in_flight"] == 0
     assert not list((server.data_dir / "blobs" / "tmp").iterdir()), "a temporary file is left"
-    files = [p for p in (server.data_dir / "blobs" / "objects").rglob("*") if p.is_file()]
+    blobs = server.place.blobs()
     api = server.api(uploads.key)
     rows = api.get("/v1/usage").json()["data"]["documents"]
-    assert len(files) == rows == report["blobs"]
+    assert len(blobs) == rows == report["blobs"]
     known = uploads.acknowledged
     assert len(known) <= rows <= len(known) + uploads.doubts
     for name in random.sample(sorted(known), min(SAMPLE, len(known))):
