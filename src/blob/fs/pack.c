@@ -512,6 +512,7 @@ enum rc
 pack_open(const char *path, bool create, atomic_bool *broken, struct pack **ret, struct err *err)
 {
     SCOPED(pack) p = NULL;
+    struct err cause = {0};
     struct stat info;
     enum rc rc;
 
@@ -527,11 +528,11 @@ pack_open(const char *path, bool create, atomic_bool *broken, struct pack **ret,
     p->log_path = talloc_asprintf(p, "%s-wal", path);
     BUG_ON(!p->log_path);
     p->log_tells = true; /* whoever wrote last may have been cut off */
-    rc = db_open_sqlite(path, &p->db, err);
+    rc = db_open_sqlite(path, &p->db, &cause);
     if (!rc)
-        rc = create ? begin(p, path, err) : check_made(p, err);
-    if (rc)
-        return rc;
+        rc = create ? begin(p, path, &cause) : check_made(p, &cause);
+    if (rc) /* SQLite does not say which file it is about */
+        return err_set(err, rc, PACK_FILE ": %s", cause.detail);
     *ret = p;
     p = NULL;
     return RC_OK;
