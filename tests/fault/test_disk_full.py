@@ -177,6 +177,53 @@ def test_delete_makes_room(disk, server, api, query):
     assert_sound(server)
 
 
+def small_ones(api, number):
+    """So many small documents by one request, or until the first refusal; id -> bytes."""
+    made = {}
+    for i in range(number):
+        content = b"MARK-%06d-" % i + os.urandom(60000)
+        answer = send_multipart(api, content)
+        if answer.status_code != 200:
+            assert answer.status_code == 507
+            break
+        made[answer.json()[0]] = content
+    return made
+
+
+def test_small_uploads_beyond_the_space(disk, server, api):
+    made = small_ones(api, DISK_MIB * 20)
+    assert 100 < len(made) < DISK_MIB * 20
+    for _ in range(5):
+        answer = send_multipart(api, FILE[:60000])
+        assert answer.status_code in (200, 507)     # a checkpoint may have made some room
+    refused(send_signed_or_ask(api), 507, "storage_full")
+    for document in list(made)[::50]:
+        url = data(api.get(f"/v1/documents/{document}"))["download_url"]
+        assert api.get(url, expect=200).content == made[document]
+    assert_sound(server)
+
+
+def test_small_documents_are_erased(disk, server, api):
+    """At no free byte at all; what is acknowledged is gone, and the room is there again."""
+    made = small_ones(api, DISK_MIB * 20)
+    taken = disk.fill()
+    make_records_until_refused(api)
+    assert disk.free() == 0
+    for number, document in enumerate(list(made)[:150]):
+        api.delete(f"/v1/documents/{document}?hard=true", expect=204)
+        assert number % 30 or made[document][:12] not in database_files(disk)
+    room = disk.free()
+    assert room > 2 * MIB, "erased, and not given back"
+    assert send_multipart(api, FILE[:60000]).status_code == 200
+    taken.unlink()
+    assert send_multipart(api).status_code == 200
+    assert_sound(server)
+
+
+def database_files(disk):
+    return b"".join(path.read_bytes() for path in (disk.seen / "data" / "blobs").glob("small.db*"))
+
+
 def test_rows_beyond_the_space(disk, server, api):
     """At no free byte a record is either made or refused with 507, and then it is not there."""
     document = api.new_bytes(b"here before")
