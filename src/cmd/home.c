@@ -251,6 +251,26 @@ name_file(enum rc rc, const char *path, struct err *err)
     return err_set(err, rc, "cannot open %s: %s", path, detail);
 }
 
+static enum rc
+found_one(void *arg, const struct blob_key *key, int64_t size, int64_t mtime_ms, struct err *err)
+{
+    (void)arg;
+    (void)key;
+    (void)size;
+    (void)mtime_ms;
+    return err_set(err, RC_CONFLICT, "a blob");
+}
+
+/* CONFLICT: the directory has a blob. */
+static enum rc
+look_for_blobs(const char *dir, struct err *err)
+{
+    SCOPED(blob_store) store = NULL;
+    enum rc rc = access(dir, F_OK) ? RC_OK : blob_store_open_fs(dir, &store, err);
+
+    return rc || !store ? rc : blob_each(store, found_one, NULL, NULL, err);
+}
+
 /* Bytes without any row would be swept: then the database was lost, and is not to be made anew. */
 static enum rc
 refuse_lost(struct home *home, const char *path, struct err *err)
@@ -263,7 +283,9 @@ refuse_lost(struct home *home, const char *path, struct err *err)
     if (stat(path, &info) == 0 && info.st_size > 0)
         return RC_OK;
     rc = copy_dir_empty(objects, NULL, &empty, err);
-    if (rc || empty)
+    if (!rc && empty) /* the small ones are elsewhere */
+        rc = look_for_blobs(home_path(home->pool, home->dir, "blobs"), err);
+    if (rc != RC_CONFLICT && (rc || empty))
         return rc;
     return err_set(err, RC_INVALID,
                    "%s has bytes of documents but no database: restore dossier.db and what stands "
@@ -345,16 +367,6 @@ on_full(void *arg)
     struct home *home = arg;
 
     return ballast_drop(home->app.ballast);
-}
-
-static enum rc
-found_one(void *arg, const struct blob_key *key, int64_t size, int64_t mtime_ms, struct err *err)
-{
-    (void)arg;
-    (void)key;
-    (void)size;
-    (void)mtime_ms;
-    return err_set(err, RC_CONFLICT, "a blob");
 }
 
 /* Rows and bytes belong together. A new database beside the bytes of another would sweep them. */

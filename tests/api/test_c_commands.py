@@ -475,11 +475,13 @@ def test_a_directory_behind_a_link(alone):
 
 
 @pytest.mark.embedded
+@pytest.mark.parametrize("size", [8, 100_000])
 @pytest.mark.parametrize("left", [None, b""])
-def test_a_lost_database_is_not_made_anew(beside, left):
+@pytest.mark.parametrize("end", [Server.stop, Server.kill])
+def test_a_lost_database_is_not_made_anew(beside, end, left, size):
     """Else the sweep would take all bytes: no row names them any more."""
-    beside.workspace().api().new_bytes(b"precious")
-    assert beside.stop() == 0
+    beside.workspace().api().new_bytes(b"precious".ljust(size))
+    assert end(beside) in (0, -9)
     for path in beside.data_dir.glob("dossier.db*"):
         path.unlink()
     if left is not None:
