@@ -79,7 +79,7 @@ class Place:
         elif isinstance(name, Path):
             os.truncate(name, length)
         else:
-            blob_files.set_bytes(self.data_dir, name, blob_files.small(self.data_dir)[name][:length])
+            blob_files.set_bytes(self.data_dir, name, blob_files.one(self.data_dir, name)[:length])
 
     def lose_blob(self, name):
         if S3:

@@ -253,7 +253,7 @@ class Server:
 
     def holds(self, marker):
         """True when any part of these bytes stands in any file of the data directory, in any row or
-        blob. Those of a row need not be in one piece, so one of 64 in each thousand is looked for."""
+        blob. They need not be in one piece there, so 64 of each thousand are looked for."""
         parts = {marker[at:at + 64] for at in range(0, len(marker), 1000)}
         return any(part in content for content in self.place.contents() for part in parts
                    if len(part) > 15 or len(marker) < 1000)

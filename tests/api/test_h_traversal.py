@@ -23,7 +23,8 @@ ID = r"[0-9a-f]{16}-[0-9a-f]{32}"
 OURS = re.compile(
     r"|admin\.sock|ballast|lock|rows-elsewhere|secret\.key|dossier\.db(-wal|-shm|-journal)?"
     r"|snapshot-[^/]*"
-    r"|blobs(/(tmp|store-id|small\.db(-wal|-shm|-journal)?|objects(/[0-9a-f]{2}(/[0-9a-f]{2}(/" + ID + r")?)?)?)?)?")
+    r"|blobs(/(tmp|store-id|small\.db(-wal|-shm|-journal)?"
+    r"|objects(/[0-9a-f]{2}(/[0-9a-f]{2}(/" + ID + r")?)?)?)?)?")
 # How a file without a name gets one (linkat), and what the C library looks at. No payload is alike.
 ALSO_ASKED_FOR = re.compile(r"/proc/self/fd/\d\d+|/proc/sys/vm/overcommit_memory"
                             r"|/sys/devices/system/cpu/online")

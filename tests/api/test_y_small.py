@@ -74,8 +74,8 @@ def test_where_bytes_are(server):
 
 def test_no_bytes_where_pages_are_rearranged(server):
     """
-    A page of a B-tree is copied to others when it grows or shrinks, and what is then left over in it
-    is not overwritten (SQLite's secure_delete does not see it): a row that is erased later would
+    A page of a B-tree is copied to others when it grows or shrinks, and what is then left over in
+    it is not overwritten (SQLite's secure_delete does not see it): a row that is erased later would
     leave a copy behind. So no such page has bytes of a blob; they begin in pages of their own.
     """
     api, rng = server.workspace().api(), random.Random(1)
@@ -340,7 +340,7 @@ def test_who_only_looks_makes_no_file(older):
 
 
 def test_backup_beside_a_server_that_writes(server_factory):
-    """All that was acknowledged before it began is in it, and of what was erased before, nothing."""
+    """All that was acknowledged before it began is in it, and nothing of what was erased before."""
     server = server_factory("--purge-after", "55m")
     key, stop = server.workspace().key(), threading.Event()
     writers = [Writer(server, key, seed) for seed in range(3)]

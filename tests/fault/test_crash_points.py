@@ -68,8 +68,8 @@ PROVOKED_BY = {
     "import.before-finish": "import", "import.after-finish": "import",
 }
 # passages that others lead to as well
-ALSO = [("pack.before-commit", "hard"), ("pack.after-commit", "hard"), ("pack.after-commit", "purge"),
-        ("pack.after-emptied", "sweep")]
+ALSO = [("pack.before-commit", "hard"), ("pack.after-commit", "hard"),
+        ("pack.after-commit", "purge"), ("pack.after-emptied", "sweep")]
 
 
 def points_in_sources():
