@@ -204,7 +204,7 @@ receiving_free(void *state, bool kept)
     struct err err;
 
     blob_writer_free(&r->writer);
-    if (r->visible && !kept && blob_delete(r->app->blobs, &r->key, &err) == RC_COMMIT_UNKNOWN)
+    if (r->visible && !kept && app_erase(r->app, &r->key, &err) == RC_COMMIT_UNKNOWN)
         engine_fail(r->app->engine, &err); /* after other failures the sweep finds it */
 }
 

@@ -210,7 +210,7 @@ uploading_free(void *state, bool kept)
 
     for (struct file *f = u->first; f; f = f->next) {
         blob_writer_free(&f->writer);
-        if (f->visible && !kept && blob_delete(u->app->blobs, &f->key, &err) == RC_COMMIT_UNKNOWN)
+        if (f->visible && !kept && app_erase(u->app, &f->key, &err) == RC_COMMIT_UNKNOWN)
             engine_fail(u->app->engine, &err); /* after other failures the sweep finds it */
     }
 }
