@@ -146,6 +146,32 @@ what_cannot_be_taken_back_ends_it(void **state)
     assert_int_equal(erase(w, &first), RC_OK);
 }
 
+/* Clients may have all descriptors when something is to be erased: that ends nothing. */
+static void
+no_descriptor_is_no_fault(void **state)
+{
+    struct world *w = *state;
+    struct blob_key key = new_key(), other = new_key();
+    struct rlimit limit, few;
+    int fd;
+
+    assert_int_equal(put(w, &key, 3000), RC_OK);
+    assert_int_equal(get(w->pack, &key, 3000), RC_OK); /* a reader is there from now on */
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    fd = dup(0); /* the next one that there would be */
+    assert_true(fd >= 0);
+    few = (struct rlimit){.rlim_cur = (rlim_t)fd, .rlim_max = limit.rlim_max};
+    fd_close(&fd);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    assert_int_equal(erase(w, &key), RC_UNAVAILABLE);
+    assert_int_equal(erase(w, &key), RC_UNAVAILABLE); /* no row, and yet not done */
+    assert_int_equal(put(w, &other, 3000), RC_OK);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_int_equal(erase(w, &key), RC_OK);
+    assert_false(is_anywhere(w, &key));
+    assert_int_equal(get(w->pack, &other, 3000), RC_OK);
+}
+
 /* A file system of 2 MiB over the store's directory, which only this process sees. */
 static bool
 make_it_small(struct world *w)
@@ -205,6 +231,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         PACK_CASE(a_log_that_is_held_is_told), PACK_CASE(room_is_given_back),
         PACK_CASE(what_cannot_be_taken_back_ends_it),
+        PACK_CASE(no_descriptor_is_no_fault),
         PACK_CASE(
             a_full_disk_leaves_nothing), /* the last: the process has mounts of its own then */
     };

@@ -25,12 +25,12 @@ struct fs_store {
     int objects;
     int tmp;
     bool anonymous;                                   /* files without a name can be had */
-    atomic_bool broken;                               /* a directory could not be synced (I3) */
+    atomic_bool broken;                               /* a sync failed: fs.c, I2 */
     char *pack_path;                                  /* of the file of small blobs */
     struct pack *pack;                                /* NULL: there is none */
     bool packs;                                       /* small blobs that come go there */
     _Atomic int64_t buffered;                         /* bytes of them in memory */
-    _Atomic unsigned char known_middles[MIDDLES / 8]; /* I2: one bit each */
+    _Atomic unsigned char known_middles[MIDDLES / 8]; /* file.c, I2: one bit each */
     _Atomic unsigned char known_leaves[LEAVES / 8];
 };
 

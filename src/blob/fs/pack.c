@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/crash.h"
+#include "blob/fs/fs.h"
 #include "db/db.h"
 
 #define BATCH_MAX 64    /* works of one commit: some MiB at most */
@@ -313,18 +314,18 @@ shrink(struct pack *p, struct err *err)
     return rc;
 }
 
-/* That a log is empty is in memory at first: what stood there could be back after a power loss. */
+/*
+ * That a log is empty is in memory at first: what stood there could be back after a power loss. That
+ * there is no descriptor to say so with (UNAVAILABLE) is no fault of the store: later there may be.
+ */
 static enum rc
 sync_log(struct pack *p, struct err *err)
 {
-    int fd = open(p->log_path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    enum rc rc = RC_OK;
+    SCOPED_FD fd = open(p->log_path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 
-    if (fd < 0 || fsync(fd))
-        rc = err_errno(err, RC_IO, "syncing an emptied log");
-    if (fd >= 0)
-        (void)close(fd);
-    return rc;
+    if (fd < 0)
+        return fs_fail(err, "opening an emptied log");
+    return fsync(fd) ? err_errno(err, RC_IO, "syncing an emptied log") : RC_OK;
 }
 
 /* Until nothing that was erased is left there. */

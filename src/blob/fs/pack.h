@@ -9,7 +9,7 @@
  *  I2  What was erased is neither in the file nor in its log: SQLite overwrites it with zeros
  *      (secure_delete), and the log is emptied before pack_erase() returns RC_OK.
  *  I3  One connection writes and checkpoints, for one thread at a time; readers never checkpoint.
- *  I4  After COMMIT_UNKNOWN nothing is written any more: `broken` is set (fs.c, I3).
+ *  I4  After COMMIT_UNKNOWN nothing is written any more: `broken` is set (fs.c, I2).
  *
  * Threads: any, all at once; they wait for the disk. Other processes may read meanwhile. Nothing in
  * this process may open the file but SQLite: to close it would drop the locks of all connections.
