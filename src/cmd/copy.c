@@ -16,6 +16,7 @@
 #define SHOW_MS 1000
 #define OPENED_MAX 4096
 #define OPENED_BYTES_MAX MIB(1024)
+#define OPENED_MEMORY_MAX MIB(16) /* of blobs that are no files: open, they are in memory */
 
 static enum rc
 failed(const char *verb, const char *path, struct err *err)
@@ -125,7 +126,7 @@ copy_opened(struct copy *c, enum rc rc, struct err *err)
         done(c, &o->wanted);
     }
     c->n_opened_ = 0;
-    c->opened_bytes_ = 0;
+    c->opened_bytes_ = c->opened_memory_ = 0;
     return rc;
 }
 
@@ -152,7 +153,8 @@ open_source(struct copy *c, const struct wanted *w, struct err *err)
     struct opened *o;
     enum rc rc = RC_OK;
 
-    if (c->n_opened_ == c->max_opened_ || c->opened_bytes_ >= OPENED_BYTES_MAX)
+    if (c->n_opened_ == c->max_opened_ || c->opened_bytes_ >= OPENED_BYTES_MAX ||
+        c->opened_memory_ >= OPENED_MEMORY_MAX)
         rc = copy_opened(c, rc, err);
     o = &c->opened_[c->n_opened_];
     if (!rc)
@@ -162,6 +164,8 @@ open_source(struct copy *c, const struct wanted *w, struct err *err)
     o->wanted = *w;
     c->n_opened_++;
     c->opened_bytes_ += w->size;
+    if (blob_reader_fd(o->reader) < 0)
+        c->opened_memory_ += blob_reader_size(o->reader);
     return RC_OK;
 }
 

@@ -33,7 +33,7 @@ struct copy {
     /* Opened, still to be copied: see copy.c. */
     struct opened *opened_;
     size_t n_opened_, max_opened_;
-    int64_t opened_bytes_;
+    int64_t opened_bytes_, opened_memory_;
     /* For showing progress. */
     const char *verb_;
     int64_t done_blobs_, done_bytes_, all_blobs_, all_bytes_, shown_ms_;
