@@ -61,6 +61,31 @@ a_log_that_is_held_is_told(void **state)
     assert_int_equal(get(w->pack, &other, 3000), RC_OK);
 }
 
+/* Nor for the room that it takes to empty it. */
+static void
+a_file_does_not_wait_for_the_log(void **state)
+{
+    struct world *w = *state;
+    struct blob_key small = new_key(), file = new_key();
+    uint8_t bytes[SMALL_MAX + 1] = {0};
+    struct holder h;
+    struct err err;
+    int64_t size;
+
+    assert_int_equal(put_in(w->store, &file, bytes, sizeof(bytes)), RC_OK);
+    assert_int_equal(put(w, &small, 3000), RC_OK);
+    hold(w, &h);
+    assert_int_equal(blob_delete(w->store, &small, &err), RC_UNAVAILABLE);
+    assert_int_equal(blob_delete(w->store, &file, &err), RC_OK);
+    assert_int_equal(blob_stat(w->store, &file, &size, &err), RC_NOT_FOUND);
+    /* what is in neither may be in the log yet */
+    assert_int_equal(blob_delete(w->store, &file, &err), RC_UNAVAILABLE);
+    let_go(&h);
+    assert_int_equal(blob_delete(w->store, &file, &err), RC_OK);
+    assert_int_equal(blob_delete(w->store, &small, &err), RC_OK);
+    assert_false(is_anywhere(w, &small));
+}
+
 struct crowd {
     struct world *w;
     struct blob_key *keys;
@@ -229,7 +254,9 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        PACK_CASE(a_log_that_is_held_is_told), PACK_CASE(room_is_given_back),
+        PACK_CASE(a_log_that_is_held_is_told),
+        PACK_CASE(a_file_does_not_wait_for_the_log),
+        PACK_CASE(room_is_given_back),
         PACK_CASE(what_cannot_be_taken_back_ends_it),
         PACK_CASE(no_descriptor_is_no_fault),
         PACK_CASE(

@@ -136,9 +136,8 @@ static inline enum rc
 erase(struct world *w, const struct blob_key *key)
 {
     struct err err;
-    bool found;
 
-    return pack_erase(w->pack, key, &found, &err);
+    return pack_erase(w->pack, key, &err);
 }
 
 /* NOT_FOUND, or RC_OK: what is there is right. For any thread, so without an assertion. */

@@ -271,18 +271,20 @@ file_stat(struct fs_store *st, const struct blob_key *key, int64_t *ret_size, st
 }
 
 enum rc
-file_remove(struct fs_store *st, const struct blob_key *key, struct err *err)
+file_remove(struct fs_store *st, const struct blob_key *key, bool *ret_found, struct err *err)
 {
     char name[NAME_HEX + 1];
     SCOPED_FD dir = -1;
     enum rc rc = leaf_open(st, key, &dir, err);
 
+    *ret_found = false;
     if (rc)
         return rc == RC_NOT_FOUND ? RC_OK : rc;
     name_of(key, name);
     CRASH_POINT("blob.before-unlink");
     /* Absent is synced as well: another thread may have unlinked it without having synced yet. */
-    if (unlinkat(dir, name, 0) && errno != ENOENT)
+    *ret_found = unlinkat(dir, name, 0) == 0;
+    if (!*ret_found && errno != ENOENT)
         return fs_fail(err, "removing a blob");
     CRASH_POINT("blob.after-unlink");
     return sync_dir(st, dir, err);

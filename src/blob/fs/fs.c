@@ -272,16 +272,24 @@ fs_stat(struct blob_store *base, const struct blob_key *key, int64_t *ret_size, 
 
 /* --- removing --- */
 
+/*
+ * A file goes without the pack, which takes room to be emptied, and time. What is in neither may
+ * have been erased from the pack just now, or before a crash: then it waits for that.
+ */
 static enum rc
 fs_remove(struct blob_store *base, const struct blob_key *key, struct err *err)
 {
     struct fs_store *st = (struct fs_store *)base;
     bool found = false;
+    int64_t size;
     enum rc rc = check_whole(st, err);
 
-    if (!rc && st->pack)
-        rc = pack_erase(st->pack, key, &found, err);
-    return rc || found ? rc : file_remove(st, key, err);
+    if (rc)
+        return rc;
+    rc = st->pack ? pack_stat(st->pack, key, &size, err) : RC_NOT_FOUND;
+    if (rc == RC_NOT_FOUND)
+        rc = file_remove(st, key, &found, err);
+    return rc || found || !st->pack ? rc : pack_erase(st->pack, key, err);
 }
 
 /* --- the store --- */

@@ -74,8 +74,9 @@ enum rc file_open(struct fs_store *st, const struct blob_key *key, int *ret, int
 enum rc file_stat(struct fs_store *st, const struct blob_key *key, int64_t *ret_size,
                   struct err *err);
 
-/* Absent is fine, and synced as well. */
-enum rc file_remove(struct fs_store *st, const struct blob_key *key, struct err *err);
+/* Absent is fine, and synced as well; *ret_found tells. */
+enum rc file_remove(struct fs_store *st, const struct blob_key *key, bool *ret_found,
+                    struct err *err);
 
 /* Whether a writer begins in memory. */
 bool small_open(struct fs_store *st, struct fs_writer *w);

@@ -451,14 +451,13 @@ pack_put(struct pack *p, const struct blob_key *key, const void *bytes, size_t l
 }
 
 enum rc
-pack_erase(struct pack *p, const struct blob_key *key, bool *ret_found, struct err *err)
+pack_erase(struct pack *p, const struct blob_key *key, struct err *err)
 {
     struct item it = {.key = key};
     int64_t size;
     bool clean;
     enum rc rc = pack_stat(p, key, &size, err);
 
-    *ret_found = rc == RC_OK;
     if (rc && rc != RC_NOT_FOUND)
         return rc;
     /* looked at afterwards: who erases it may have come as far as the row only */

@@ -37,12 +37,10 @@ MUST_CHECK enum rc pack_put(struct pack *p, const struct blob_key *key, const vo
                             size_t len, struct err *err);
 
 /*
- * An absent key succeeds, once whatever erases it is done too; *ret_found tells. Errors:
- * STORAGE_FULL, UNAVAILABLE (also while a reader of another process holds the log), IO,
- * COMMIT_UNKNOWN.
+ * An absent key succeeds, once whatever erases it is done too. Errors: STORAGE_FULL, UNAVAILABLE
+ * (also while a reader of another process holds the log), IO, COMMIT_UNKNOWN.
  */
-MUST_CHECK enum rc pack_erase(struct pack *p, const struct blob_key *key, bool *ret_found,
-                              struct err *err);
+MUST_CHECK enum rc pack_erase(struct pack *p, const struct blob_key *key, struct err *err);
 
 /* The bytes, in `pool`. Errors: NOT_FOUND, UNAVAILABLE, IO. */
 MUST_CHECK enum rc pack_get(struct pack *p, const struct blob_key *key, TALLOC_CTX *pool,
