@@ -20,6 +20,7 @@
 #include "http/route.h"
 #include "http/server.h"
 #include "jobs/jobs.h"
+#include "store/schema.h"
 
 #define LOOPS_MAX 64
 #define SANDBOX_ON 0 /* of --sandbox on|off */
@@ -104,6 +105,24 @@ confine(const struct serving *s, const struct conf *conf, struct err *err)
     return sandbox_enter(&paths, err);
 }
 
+/*
+ * A program from before would not find the small blobs that are rows from now on, and would say of
+ * erased ones that they are gone. On SQLite the schema keeps it away; elsewhere most have no files.
+ */
+static enum rc
+share_syncs(const struct app *app, struct err *err)
+{
+    SCOPED(db_conn) conn = NULL;
+    enum rc rc = RC_OK;
+
+    if (!(db_caps(app->db) & DB_EMBEDDED) && !(blob_store_caps(app->blobs) & BLOB_REMOTE)) {
+        rc = db_connect(app->db, DB_WRITER, &conn, err);
+        if (!rc)
+            rc = schema_refuse_older(conn, SCHEMA_SMALL_BLOBS, err);
+    }
+    return rc ? rc : blob_store_share_syncs(app->blobs, err);
+}
+
 static enum rc
 start(struct serving *s, const struct conf *conf, struct err *err)
 {
@@ -118,7 +137,7 @@ start(struct serving *s, const struct conf *conf, struct err *err)
         rc = home_open(conf, 0, &s->home, err);
     if (rc)
         return rc;
-    rc = blob_store_share_syncs(s->home->app.blobs, err);
+    rc = share_syncs(&s->home->app, err);
     if (rc)
         return rc;
     if (s->home->newest_ms)

@@ -83,6 +83,8 @@ static const struct sql write_version =
 static const struct sql write_oldest =
     SQL("UPDATE schema_version SET oldest = $1 WHERE only_row = 1");
 static const struct sql read_oldest = SQL("SELECT oldest FROM schema_version WHERE only_row = 1");
+static const struct sql raise_oldest =
+    SQL("UPDATE schema_version SET oldest = $1 WHERE only_row = 1 AND oldest < $1");
 
 int
 schema_known(void)
@@ -236,4 +238,18 @@ schema_migrate(struct db_conn *conn, const uint8_t *audit_key, int *ret_from, in
     if (!rc && version > known)
         rc = check_newer(conn, version, err);
     return rc ? rc : check_secret(conn, audit_key, err);
+}
+
+enum rc
+schema_refuse_older(struct db_conn *conn, int version, struct err *err)
+{
+    enum rc rc = db_begin_write(conn, err);
+
+    if (rc)
+        return rc;
+    rc = db_exec(conn, &raise_oldest, DB_ARGS(db_int(version)), NULL, err);
+    if (!rc)
+        return db_commit(conn, err);
+    db_rollback(conn);
+    return rc;
 }

@@ -9,6 +9,8 @@
 #define STORE_SCHEMA_H
 #include "db/db.h"
 
+#define SCHEMA_SMALL_BLOBS 6 /* programs from there on know where the fs driver keeps small blobs */
+
 /* The newest version this program knows. */
 int schema_known(void);
 
@@ -22,5 +24,8 @@ MUST_CHECK enum rc schema_version(struct db_conn *conn, int *ret, struct err *er
  */
 MUST_CHECK enum rc schema_migrate(struct db_conn *conn, const uint8_t *audit_key, int *ret_from,
                                   int *ret_to, struct err *err);
+
+/* From now on programs that know no `version` as new as this one are refused, as by a migration. */
+MUST_CHECK enum rc schema_refuse_older(struct db_conn *conn, int version, struct err *err);
 
 #endif

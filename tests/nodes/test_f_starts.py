@@ -148,6 +148,19 @@ def test_beside_a_newer_program(running, made):
     another.start().api(key).new_document()
 
 
+def test_an_older_program_does_not_go_on_without_small_blobs(database, store, made):
+    """It would not find those that are rows beside files; in S3 there are none."""
+    oldest = []
+    for place in {}, new_prefix(store):
+        url = new_database(database)
+        node = made(url, place).start()
+        node.api(node.workspace().key()).new_bytes(b"x")
+        node.stop()
+        node.start()
+        oldest += postgres.psql(url, "SELECT oldest FROM schema_version")[0]
+    assert oldest == ["6", "3"]
+
+
 @pytest.mark.parametrize("rest", [["serve"], ["key", "list", "--workspace", "first"], ["check"]],
                          ids=lambda rest: rest[0])
 def test_without_its_database(database, store, made, rest):
