@@ -315,8 +315,8 @@ shrink(struct pack *p, struct err *err)
 }
 
 /*
- * That a log is empty is in memory at first: what stood there could be back after a power loss. That
- * there is no descriptor to say so with (UNAVAILABLE) is no fault of the store: later there may be.
+ * That a log is empty is in memory at first: what stood there could be back after a power loss. No
+ * descriptor for it (UNAVAILABLE) is no fault of the store: later there may be one.
  */
 static enum rc
 sync_log(struct pack *p, struct err *err)
