@@ -74,12 +74,13 @@ def test_where_bytes_are(server):
     assert set(modes) == set(blob_files.OURS[1:]) and set(modes.values()) == {0o600}
 
 
-def test_no_bytes_where_pages_are_rearranged(server):
+def test_no_bytes_where_pages_are_rearranged(server_factory):
     """
     A page of a B-tree is copied to others when it grows or shrinks, and what is then left over in
     it is not overwritten (SQLite's secure_delete does not see it): a row that is erased later would
     leave a copy behind. So no such page has bytes of a blob; they begin in pages of their own.
     """
+    server = server_factory()   # stopped below
     api, rng = server.workspace().api(), random.Random(1)
     upload(api, [marked(rng, size) for size in
                  [*range(0, 9000, 61), *range(9000, 65536, 4001), 65536]])
