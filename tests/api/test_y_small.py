@@ -179,9 +179,10 @@ def test_nothing_is_left_of_thousands(server_factory):
 
 
 @pytest.mark.slow
-def test_somebody_reads_the_log(server):
+def test_somebody_reads_the_log(server_factory):
     """Another program has the file open for longer than an erasure waits: it is told, and done once
     that has ended."""
+    server = server_factory()   # it has that one alone
     api = server.workspace().api()
     document, content = api.new_bytes(b"MARK-of-one"), b"MARK-of-one"
     once = {"Idempotency-Key": unique("once")}
