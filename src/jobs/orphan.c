@@ -125,7 +125,7 @@ orphan_erase(struct app *app, const struct orphan *o, bool *ret_erased, struct e
     rc = engine_write(app->engine, o->key.workspace, pool, look_again, &r, err);
     if (rc || r.referred)
         return rc;
-    rc = blob_delete(app->blobs, &o->key, err);
+    rc = app_erase(app, &o->key, err);
     *ret_erased = rc == RC_OK;
     return rc;
 }

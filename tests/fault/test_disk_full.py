@@ -220,6 +220,21 @@ def test_small_documents_are_erased(disk, server, api):
     assert_sound(server)
 
 
+@pytest.mark.parametrize("size", [60000, 70000])
+def test_uploads_leave_room_for_erasing(disk, server, api, size):
+    """To erase small bytes takes room, which uploads of any size may not take."""
+    made = []
+    while (answer := send_multipart(api, os.urandom(size))).status_code == 200:
+        made += answer.json()
+        assert len(made) < DISK_MIB * 20, "the disk has no end"
+    assert answer.status_code == 507, harness.show(answer)
+    assert disk.free() > 8 * MIB
+    for document in made[:20]:
+        api.delete(f"/v1/documents/{document}?hard=true", expect=204)
+    assert (disk.seen / "data" / "ballast").exists(), "what is held back was needed"
+    assert_sound(server)
+
+
 def database_files(disk):
     return b"".join(path.read_bytes() for path in (disk.seen / "data" / "blobs").glob("small.db*"))
 

@@ -28,6 +28,11 @@
 
 /* Writing out a large stream begins while it comes in, so that the last sync is short. */
 #define FLUSH_EACH MIB(1)
+/*
+ * What no new blob takes: to erase one that is a row takes room, as no file does. The log of rows
+ * is emptied for it, into a file that grows by that: 4 MiB, and what one commit had beyond.
+ */
+#define ROOM_KEPT MIB(12)
 
 struct fs_reader {
     struct blob_reader base;
@@ -41,6 +46,18 @@ check_whole(struct fs_store *st, struct err *err)
     if (atomic_load(&st->broken))
         return err_set(err, RC_UNAVAILABLE, "blobs could not be synced before");
     return RC_OK;
+}
+
+/* --- room --- */
+
+static enum rc
+check_room(struct fs_store *st, struct err *err)
+{
+    struct statvfs info;
+
+    if (fstatvfs(st->root, &info) || (int64_t)(info.f_bavail * info.f_frsize) >= ROOM_KEPT)
+        return RC_OK;
+    return err_set(err, RC_STORAGE_FULL, "no room but for what erasing takes");
 }
 
 /* --- writing --- */
@@ -89,11 +106,11 @@ fs_write_open(struct blob_store *base, const struct blob_key *key, struct blob_w
 {
     struct fs_store *st = (struct fs_store *)base;
     struct fs_writer *w = MEM_NEW(NULL, struct fs_writer);
-    enum rc rc = RC_OK;
+    enum rc rc = check_room(st, err);
 
     (void)key;
     w->fd = -1;
-    if (!small_open(st, w))
+    if (!rc && !small_open(st, w))
         rc = open_file(st, w, err);
     if (rc) {
         (void)talloc_free(w);
@@ -124,9 +141,10 @@ fs_write(struct blob_writer *base, const void *bytes, size_t len, struct err *er
         /* Only a head start: fdatasync() is what counts and reports. */
         (void)sync_file_range(w->fd, w->flushed, size - w->flushed, SYNC_FILE_RANGE_WRITE);
         w->flushed = size;
+        rc = check_room(st, err);
     }
     CRASH_POINT("blob.after-write");
-    return RC_OK;
+    return rc;
 }
 
 /* A key has one blob, in the pack or as a file. CONFLICT when it is there already. */

@@ -44,6 +44,8 @@ static const struct sql some = SQL("SELECT number, workspace_id, id, size, writt
                                    " WHERE number > $1 ORDER BY number LIMIT $2");
 
 static const struct sql small_cache = SQL("PRAGMA cache_size=-1024");
+/* to be emptied it takes as much room again: see ROOM_KEPT in fs.c */
+static const struct sql short_log = SQL("PRAGMA wal_autocheckpoint=1000");
 static const struct sql page_count = SQL("PRAGMA page_count");
 static const struct sql freelist_count = SQL("PRAGMA freelist_count");
 static const struct sql give_back = SQL("PRAGMA incremental_vacuum(512)");
@@ -88,7 +90,11 @@ connect_to(struct pack *p, enum db_mode mode, struct db_conn **ret, struct err *
 {
     enum rc rc = db_connect(p->db, mode, ret, err);
 
-    return rc ? rc : db_script(*ret, &small_cache, err);
+    if (!rc)
+        rc = db_script(*ret, &small_cache, err);
+    if (!rc && mode == DB_WRITER)
+        rc = db_script(*ret, &short_log, err);
+    return rc;
 }
 
 /* --- reading --- */
