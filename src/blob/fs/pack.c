@@ -404,8 +404,10 @@ lead(struct pack *p)
 {
     struct item *items[BATCH_MAX];
     size_t n = take(p, items);
-    bool erases = !items[0]->bytes;
+    bool erases;
 
+    BUG_ON(n == 0);
+    erases = !items[0]->bytes;
     p->log_tells = p->log_tells || erases;
     pthread_mutex_unlock(&p->lock);
     run(p, items, n);
