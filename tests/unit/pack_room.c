@@ -203,7 +203,7 @@ make_it_small(struct world *w)
 {
     if (unshare(CLONE_NEWNS) && unshare(CLONE_NEWUSER | CLONE_NEWNS))
         return false;
-    return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+    return mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0 &&
            mount("tmpfs", w->dir, "tmpfs", 0, "size=2m,mode=0700") == 0;
 }
 
