@@ -12,6 +12,7 @@ DOSSIER_FAULT_STEP=1 tries each.
 """
 import contextlib
 import errno
+import itertools
 import os
 import shutil
 import time
@@ -38,7 +39,7 @@ KINDS = {
 NEVER = 2**62
 SAMPLES = 4             # a route, by default
 STEP = int(os.environ.get("DOSSIER_FAULT_STEP", "5"))
-MOST_CALLS = 500        # of one request, or of a start
+MOST_CALLS = 1000
 
 
 @pytest.fixture(scope="module")
@@ -83,12 +84,11 @@ def test_every_call(subject, op, kind):
 
 
 def until_untouched(trial, begin=0):
-    """Every n, or every fifth, while trial(n) meets the fault; the end has to be met twice, for a
-    checkpoint may add calls."""
-    first = 1 + begin % STEP
-    for n in range(first, MOST_CALLS, STEP):
+    """The first three, and then every n, or every fifth, while trial(n) meets the fault; the end has
+    to be met twice, for a checkpoint may add calls."""
+    for n in itertools.chain(range(1, 4), range(4 + begin % STEP, MOST_CALLS, STEP)):
         if not trial(n) and not trial(n):
-            assert n > first, "no call was met"
+            assert n > 1, "no call was met"
             return
     raise AssertionError("no end of calls")
 
