@@ -84,8 +84,8 @@ def test_every_call(subject, op, kind):
 
 
 def until_untouched(trial, begin=0):
-    """The first three, and then every n, or every fifth, while trial(n) meets the fault; the end has
-    to be met twice, for a checkpoint may add calls."""
+    """The first three, and then every n, or every fifth, while trial(n) meets the fault; the end
+    has to be met twice, for a checkpoint may add calls."""
     for n in itertools.chain(range(1, 4), range(4 + begin % STEP, MOST_CALLS, STEP)):
         if not trial(n) and not trial(n):
             assert n > 1, "no call was met"
