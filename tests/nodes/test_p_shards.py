@@ -23,8 +23,8 @@ ACROSS = {"audit": 1, "audit_chain": 4, "idempotency": 3, "incoming": 1, "object
           "upload_used": 1}
 # Texts that this server refuses: SQLite's, and those on tables that are there during an import only
 # or, as the digest of lists, never
-REFUSED = re.compile(r"sqlite_master|INDEXED BY|typeof\(|min\(purge|WHERE 0$|\$4 \+ \$3"
-                     r"|\bimporting\b|\b(digest|facet_total|text_(block|group|sign))\b")
+REFUSED = re.compile(r"sqlite_(master|schema)|INDEXED BY|typeof\(|min\(purge|WHERE 0$|\$4 \+ \$3"
+                     r"|\bimporting\b|\b(small|digest|facet_total|text_(block|group|sign))\b")
 TEXT = re.compile(rb"\0((?:SELECT|INSERT INTO|UPDATE|DELETE FROM) [ -~]{8,})(?=\0)")
 COLUMNS = ("SELECT i.indexrelid::regclass, i.indrelid::regclass, i.indisprimary, (SELECT"
            " string_agg(attname, ' ' ORDER BY array_position(i.indkey::int2[], attnum))"
