@@ -50,7 +50,7 @@ static const struct sql page_count = SQL("PRAGMA page_count");
 static const struct sql freelist_count = SQL("PRAGMA freelist_count");
 static const struct sql give_back = SQL("PRAGMA incremental_vacuum(512)");
 
-/* What one thread waits to have on disk. */
+/* What one thread waits to have on disk. On its stack, and in the list until it is taken. */
 struct item {
     const struct blob_key *key;
     const void *bytes; /* NULL: to be erased */
@@ -378,7 +378,7 @@ run(struct pack *p, struct item *const *items, size_t n)
     }
 }
 
-/* Those in front that are of one kind: for erasing, a log has to be emptied. */
+/* All that are of the first one's kind: for erasing, a log has to be emptied. */
 static size_t
 take(struct pack *p, struct item *ret[BATCH_MAX])
 {

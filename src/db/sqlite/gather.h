@@ -6,7 +6,8 @@
  *
  *  I1  xSync writes before it syncs. With synchronous=FULL SQLite shows no frame to other
  *      connections before that, so a file that lacks what is kept is one whose writer has not
- *      committed yet. For connections that write so, and for none that only reads.
+ *      committed yet. For connections that write so, or are alone with the file as the target of a
+ *      copy is; for none that only reads.
  *  I2  A write that fails is told by the xWrite or xSync that made it necessary: both belong to
  *      transactions that SQLite undoes then. Reads are answered from what is kept.
  *
